@@ -149,14 +149,15 @@ def check_includes(path: str, text: str, folders: dict[str, Folder]) -> Iterator
             continue
         other = match[1]
         if other not in folders:
-            yield Finding(path, number, f"{other}/ is not in docs/architecture.md (add its row, or use <> for a library: the rules are read there)")
+            yield Finding(path, number, f"{other}/ is not in docs/architecture.md (add its row, or use <>: the rules are read there)")
         elif folders[other].rank is None:
-            if not path.endswith("_test.cpp") and folders[own].rank is not None:
+            if not path.endswith("_test.cpp"):
                 yield Finding(path, number, f"{other}/ is for tests (move this into a *_test.cpp: what ships does not know its tests)")
         elif not may_include(folders[own], other, folders[other]):
             a, b = folders[own].rank, folders[other].rank
             reason = "siblings meet in app/ through pipeline/ports.h" if a == b == 5 else "dependencies point down only"
-            yield Finding(path, number, f"{own}/ (rank {a}) includes {other}/ (rank {b}) (move the shared part to a lower rank: {reason})")
+            what = f"{own}/ (rank {a}) includes {other}/ (rank {b})"
+            yield Finding(path, number, f"{what} (move the shared part to a lower rank: {reason})")
 
 
 def may_include(own: Folder, name: str, other: Folder) -> bool:
@@ -276,7 +277,8 @@ def check_head(path: str, text: str) -> Iterator[Finding]:
     count = next((i for i, line in enumerate(lines) if not line.startswith("//")), len(lines))
     least = 1 if is_test(path) else HEAD_MIN
     if not least <= count <= HEAD_MAX:
-        yield Finding(path, 1, f"begins with {count} comment lines (write {least} to {HEAD_MAX}: what it is for, who owns it, which thread)")
+        wanted = f"write {least} to {HEAD_MAX}: what it is for, who owns it, which thread"
+        yield Finding(path, 1, f"begins with {count} comment lines ({wanted})")
 
 
 def words_of(name: str) -> list[str]:

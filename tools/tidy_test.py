@@ -112,6 +112,7 @@ class Coroutines(Base):
         self.refused("auto l = [x = 1]<class T>(T t) mutable noexcept { co_yield t; };\n", "captures")
         self.fine("auto l = [](int a) -> Task<int> { co_return co_await f(a); };\n")
         self.fine("auto l = [&] { return f(a[i], [](int b) -> Task<int> { co_return b; }); };\n")
+        self.fine("Task<int> f() { if (a[i](1)) { co_return 1; } }\n")
         self.fine("int x[3] = {1, 2, 3};\n[[nodiscard]] Task<int> f() { a[i](1); co_return x[0]; }\n")
 
 
@@ -119,6 +120,7 @@ class Forbidden(Base):
     def test_throw(self):
         self.refused("throw Oops();\n", "throw")
         self.fine("throw Oops();\n", "src/base/check.h", HEAD + "#pragma once\n")
+        self.refused("int n = 1'000;\nthrow n; int m = 1'000;\n", "throw", line=4)
         self.fine("// throw\nint throw_away;\n")
 
     def test_sharing(self):
