@@ -24,8 +24,8 @@ std::optional<Duration> parse_duration(std::string_view text) {
     int64_t number = 0;
     size_t digits = 0;
     while (digits < text.size() && text[digits] >= '0' && text[digits] <= '9') {
+      if (number > longest / 10) return std::nullopt;
       number = number * 10 + (text[digits++] - '0');
-      if (number > longest) return std::nullopt;
     }
     if (digits == 0) return std::nullopt;
     text.remove_prefix(digits);
