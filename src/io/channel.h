@@ -1,0 +1,88 @@
+// io/channel.h
+//
+// What a loop knows of one connected socket. Owned by the loop, used through io::Socket; it outlives its Socket until
+// the kernel has given back every buffer (C11). Engines read and write these fields; nobody else does.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "async/agenda.h"
+#include "async/event.h"
+#include "base/bytes.h"
+#include "base/pool.h"
+
+namespace portloom::io {
+
+class Loop;
+
+// Bytes that were read and not yet consumed, kept over turns. Holds no memory when empty.
+class Stash {
+ public:
+  Stash() = default;
+  Stash(const Stash&) = delete;
+  Stash& operator=(const Stash&) = delete;
+  ~Stash() { pool_release(memory_, capacity_); }
+  std::string_view view() const { return {memory_ + begin_, end_ - begin_}; }
+  bool empty() const { return begin_ == end_; }
+  void append(std::string_view bytes);
+  void consume(size_t count) {
+    begin_ += static_cast<uint32_t>(count);
+    if (begin_ == end_) {
+      pool_release(memory_, capacity_);
+      memory_ = nullptr;
+      begin_ = end_ = capacity_ = 0;
+    }
+  }
+
+ private:
+  char* memory_ = nullptr;
+  uint32_t begin_ = 0;
+  uint32_t end_ = 0;
+  uint32_t capacity_ = 0;
+};
+
+// A send under way: up to two pieces, and what the kernel needs to know of them.
+struct Sending : Pooled {
+  Bytes pieces[2];
+  iovec vectors[2];
+  msghdr message;
+  // Points `vectors` at what is left; returns how many there are.
+  size_t prepare();
+  // `count` bytes have gone; true when nothing is left.
+  bool advance(size_t count);
+};
+
+struct Channel : Link, Pooled {
+  explicit Channel(Loop& owner) : loop(owner) {}
+  ~Channel() { delete sending; }
+  std::string_view input() const { return stash.empty() ? lent : stash.view(); }
+
+  Loop& loop;
+  int descriptor = -1;
+  uint16_t inflight = 0;       // io_uring: operations whose completion is still to come
+  bool fresh : 1 = false;      // bytes came since receive() was last answered
+  bool ended : 1 = false;      // the peer has sent its FIN
+  bool broken : 1 = false;     // reset, or another error
+  bool connected : 1 = true;   // false while a connect is under way
+  bool readable : 1 = false;   // epoll: the kernel said so and we have not seen the bottom since
+  bool hung_up : 1 = false;    // epoll: RDHUP was seen; the next read may say the end
+  bool writable : 1 = true;    // epoll: false after EAGAIN
+  bool armed : 1 = false;      // io_uring: a multishot receive is out
+  bool cancelling : 1 = false; // io_uring: its cancellation is out
+  bool bulk_out : 1 = false;   // io_uring: a single receive is out
+  bool wants_bulk : 1 = false; // somebody waits in receive_bulk
+  bool send_broken : 1 = false;
+  bool released : 1 = false;   // no Socket refers to it any more
+  bool dirty : 1 = false;      // released in this turn (epoll frees at its end)
+
+  std::string_view lent;  // valid until the reader suspends
+  Stash stash;
+  Bytes bulk;
+  ReadyNode* reader = nullptr;
+  ReadyNode* writer = nullptr;
+  Sending* sending = nullptr;
+  Event departure;  // set when the peer has sent its FIN or the connection broke
+};
+
+}  // namespace portloom::io

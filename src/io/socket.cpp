@@ -1,0 +1,119 @@
+// io/socket.cpp
+//
+// What is the same for every engine: sends, accepts, connects.
+#include "io/socket.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace portloom::io {
+
+void Stash::append(std::string_view bytes) {
+  if (bytes.empty()) return;
+  size_t held = end_ - begin_;
+  if (capacity_ - end_ < bytes.size()) {
+    if (capacity_ >= held + bytes.size()) {
+      std::memmove(memory_, memory_ + begin_, held);
+    } else {
+      size_t capacity = std::max<size_t>(held + bytes.size(), 2 * size_t{capacity_});
+      capacity = (capacity + 63) / 64 * 64;
+      char* memory = static_cast<char*>(pool_allocate(capacity));
+      if (held != 0) std::memcpy(memory, memory_ + begin_, held);
+      pool_release(memory_, capacity_);
+      memory_ = memory;
+      capacity_ = static_cast<uint32_t>(capacity);
+    }
+    begin_ = 0;
+    end_ = static_cast<uint32_t>(held);
+  }
+  std::memcpy(memory_ + end_, bytes.data(), bytes.size());
+  end_ += static_cast<uint32_t>(bytes.size());
+}
+
+size_t Sending::prepare() {
+  size_t count = 0;
+  for (Bytes& piece : pieces)
+    if (!piece.empty()) vectors[count++] = {const_cast<char*>(piece.data()), piece.size()};
+  message = {};
+  message.msg_iov = vectors;
+  message.msg_iovlen = count;
+  return count;
+}
+
+bool Sending::advance(size_t count) {
+  for (Bytes& piece : pieces) {
+    size_t part = std::min(count, piece.size());
+    piece.remove_prefix(part);
+    count -= part;
+  }
+  return pieces[0].empty() && pieces[1].empty();
+}
+
+Bulk BulkAwaiter::await_resume() {
+  channel_.reader = nullptr;
+  channel_.wants_bulk = false;
+  if (!channel_.bulk.empty()) return {Arrival::bytes, std::move(channel_.bulk)};
+  std::string_view input = channel_.input();
+  if (!input.empty()) {
+    input = input.substr(0, bytes_max_);
+    Bytes bytes = Bytes::copy(input);
+    if (channel_.stash.empty())
+      channel_.lent.remove_prefix(input.size());
+    else
+      channel_.stash.consume(input.size());
+    channel_.fresh = false;
+    return {Arrival::bytes, std::move(bytes)};
+  }
+  if (channel_.broken) return {Arrival::broken, {}};
+  return {channel_.ended ? Arrival::end : Arrival::late, {}};
+}
+
+void Socket::post(Bytes first, Bytes second) {
+  CHECK(channel_->sending == nullptr);
+  if (first.empty() && second.empty()) return;
+  if (channel_->send_broken) return;
+  channel_->sending = new Sending{.pieces = {std::move(first), std::move(second)}};
+  channel_->loop.start_send(*channel_);
+}
+
+Result<Accepted> Listener::AcceptAwaiter::await_resume() {
+  port_.waiter = nullptr;
+  if (port_.accepted != nullptr) return Accepted{Socket(std::exchange(port_.accepted, nullptr)), port_.peer};
+  int error = std::exchange(port_.error, 0);
+  return failure(error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ? Code::exhausted : Code::closed, Side::gateway,
+                 std::strerror(error));
+}
+
+Result<Listener> listen(const Address& address, bool shared) {
+  Result<std::unique_ptr<Port>> port = Loop::current().open_port(address, shared);
+  if (!port) return std::unexpected(std::move(port.error()));
+  return Listener(std::move(*port));
+}
+
+Task<Result<Socket>> connect(Address address) {
+  Result<Channel*> opened = Loop::current().open_connection(address);
+  if (!opened) co_return std::unexpected(std::move(opened.error()));
+  Channel& channel = **opened;
+  Socket socket(&channel);
+  if (!channel.connected && !channel.broken) {
+    struct ConnectAwaiter {
+      Channel& channel;
+      ReadyNode node{};
+      ~ConnectAwaiter() {
+        if (channel.writer == &node) channel.writer = nullptr;
+      }
+      bool await_ready() const { return false; }
+      void await_suspend(std::coroutine_handle<> awaiting) {
+        node.handle = awaiting;
+        channel.writer = &node;
+      }
+      void await_resume() { channel.writer = nullptr; }
+    };
+    co_await ConnectAwaiter{channel};
+  }
+  if (channel.broken) co_return failure(Code::refused, Side::upstream, "cannot connect to " + address.text());
+  co_return std::move(socket);
+}
+
+}  // namespace portloom::io
