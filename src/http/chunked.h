@@ -38,20 +38,8 @@ class ChunkDecoder {
   uint64_t chunk_left() const { return left_; }
 
  private:
-  enum class State : uint8_t {
-    size_first,
-    size,
-    extension,
-    extension_quoted,
-    extension_escape,
-    size_lf,
-    data,
-    data_cr,
-    data_lf,
-    trailer,
-    done,
-    failed
-  };
+  enum class State : uint8_t { size_first, size, extension, size_lf, data, data_cr, data_lf, trailer, done, failed };
+  enum class Extension : uint8_t { name_due, name, value_due, value, quoted, escaped, after_quoted };
   void size_byte(char c);
   void extension_byte(char c);
   size_t trailer_bytes(std::string_view input);
@@ -59,12 +47,13 @@ class ChunkDecoder {
   void fail(const char* fault);
 
   State state_ = State::size_first;
-  bool name_due_ = false;  // an extension's ";" wants a name (RFC 9112 §7.1.1)
+  Extension extension_ = Extension::name_due;
   uint8_t digits_ = 0;
   uint64_t left_ = 0;
   size_t extension_bytes_ = 0;
   size_t extension_total_ = 0;
   size_t trailer_total_ = 0;
+  size_t trailer_count_ = 0;
   std::string line_;  // a trailer line that came in pieces
   Headers trailers_;
   const char* fault_ = "";

@@ -5,7 +5,7 @@
 // runs, and a move is four words. Names keep their case; common ones are compared by id. One worker owns a Headers.
 #pragma once
 
-#include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
@@ -119,11 +119,13 @@ class Headers {
     uint32_t line_length() const { return name_length + value_length + 4; }  // ": " and CRLF
   };
   Entry& entry(size_t index) const { return reinterpret_cast<Entry*>(block_ + capacity_)[-1 - static_cast<ptrdiff_t>(index)]; }
-  bool owns(std::string_view text) const { return text.data() >= block_ && text.data() < block_ + capacity_; }
-  char* append(Name id, std::string_view name, size_t value_length);
-  void grow(size_t more);
+  struct Old {
+    char* block = nullptr;
+    uint32_t capacity = 0;
+  };
+  char* append(Name id, std::string_view name, std::string_view value);
+  Old grow(size_t more);
   void copy_into(char* block, uint32_t capacity) const;
-  void erase_at(size_t index);
   void rebuild_present();
   void release();
 

@@ -37,7 +37,7 @@ class HeadParser {
 
   const Error& error() const { return error_; }
   // True once a byte of a head was seen: whether a close now cuts a message.
-  bool begun() const { return position_ != 0 || partial_; }
+  bool begun() const { return start_done_ || partial_; }
   // Forgets a head that was begun.
   void reset();
 
@@ -54,6 +54,7 @@ class HeadParser {
   size_t position_ = 0;  // where the next line begins
   size_t scanned_ = 0;   // no LF before this
   size_t field_bytes_ = 0;
+  bool started_ = false;  // a first call was made for this head
   bool start_done_ = false;
   bool skipped_empty_ = false;
   bool partial_ = false;
