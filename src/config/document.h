@@ -33,6 +33,7 @@ struct DestinationPlace {
 using PolicyPart = data::PartAt<PolicyPlace>;
 using DestinationPart = data::PartAt<DestinationPlace>;
 
+bool is_name(std::string_view text);        // letters, digits, _ - . : what may label a metric
 bool is_key_digest(std::string_view text);  // "sha256:" and 64 lower-case hex digits
 bool is_host_pattern(std::string_view text);
 bool is_method(std::string_view text);
@@ -380,11 +381,11 @@ struct Document {
     field("version", self.version, required, at_least(1), at_most(1), "The version of this language.");
     field("context", self.context, "Owner of what this file defines, unless it says its own.");
     field("limits", self.limits, "Bounds of the process and of one request.");
-    field("listeners", self.listeners, required, at_least(1), "Doors for clients.");
-    field("chains", self.chains, "Named lists of policies, used as `{chain: name}`.");
-    field("consumers", self.consumers, "Known callers.");
+    field("listeners", self.listeners, required, at_least(1), valid(is_name, "a name of letters, digits, _ - and ."), "Doors for clients.");
+    field("chains", self.chains, valid(is_name, "a name of letters, digits, _ - and ."), "Named lists of policies, used as `{chain: name}`.");
+    field("consumers", self.consumers, valid(is_name, "a name of letters, digits, _ - and ."), "Known callers.");
     field("defaults", self.defaults, "One level of defaults for services and routes.");
-    field("services", self.services, "Instances we call.");
+    field("services", self.services, valid(is_name, "a name of letters, digits, _ - and ."), "Instances we call.");
     field("routes", self.routes, "What goes where.");
     field("telemetry", self.telemetry, "Access log and metrics.");
     field("admin", self.admin, "The admin API's private listener. Without it there is none.");

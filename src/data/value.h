@@ -20,6 +20,9 @@ struct Position {
   bool operator==(const Position&) const = default;
 };
 
+// For a problem that no file is to blame for.
+inline constexpr Position nowhere{UINT32_MAX, 0, 0};
+
 struct Value {
   enum class Kind : uint8_t { null, text, list, map };
   struct Entry;

@@ -1,0 +1,114 @@
+// config/document.cpp
+//
+// What one structure of the document can check by itself.
+#include "config/document.h"
+
+#include "base/text.h"
+
+namespace portloom::config {
+
+bool is_name(std::string_view text) {
+  for (char c : text)
+    if (!is_alpha(c) && !is_digit(c) && c != '_' && c != '-' && c != '.') return false;
+  return !text.empty() && text.size() <= 128;
+}
+
+bool is_key_digest(std::string_view text) {
+  if (!text.starts_with("sha256:") || text.size() != 7 + 64) return false;
+  for (char c : text.substr(7))
+    if (!is_digit(c) && !(c >= 'a' && c <= 'f')) return false;
+  return true;
+}
+
+bool is_host_pattern(std::string_view text) {
+  if (text == "*") return true;
+  if (text.starts_with("*.")) text.remove_prefix(2);
+  if (text.starts_with("[") && text.ends_with("]")) return data::is_network(text.substr(1, text.size() - 2)) && text.find('/') == std::string_view::npos;
+  for (char c : text)
+    if (!is_alpha(c) && !is_digit(c) && c != '-' && c != '.' && c != '_') return false;
+  return !text.empty() && text.size() <= 253 && text.front() != '.' && text.back() != '.' && text.find("..") == std::string_view::npos;
+}
+
+bool is_method(std::string_view text) {
+  if (!data::is_header_name(text)) return false;  // the same grammar: token
+  for (char c : text)
+    if (c >= 'a' && c <= 'z') return false;
+  return true;
+}
+
+// Segments are literal or one whole {name}: what the router can index.
+bool is_path_pattern(std::string_view text) {
+  if (!text.starts_with('/')) return false;
+  for (char c : text)
+    if (static_cast<unsigned char>(c) <= 0x20 || c == '?' || c == '#' || c == 0x7f) return false;
+  while (!text.empty()) {
+    text.remove_prefix(1);
+    std::string_view segment = text.substr(0, text.find('/'));
+    text.remove_prefix(segment.size());
+    if (segment.find_first_of("{}") == std::string_view::npos) continue;
+    if (segment.size() < 3 || segment.front() != '{' || segment.back() != '}') return false;
+    if (!is_name(segment.substr(1, segment.size() - 2))) return false;
+  }
+  return true;
+}
+
+void Listener::check(data::Checker& checker) const {
+  if (port && address) checker.error("address", "a listener has `port` or `address`, not both");
+  if (!port && !address) checker.error("", "a listener needs `port` or `address`", "write port: 8080");
+}
+
+void Probes::check(data::Checker& checker) const {
+  if (port.has_value() == address.has_value()) checker.error("", "probes need one of `port` and `address`");
+}
+
+void Service::check(data::Checker& checker) const {
+  for (const Address& endpoint : endpoints) {
+    if (!endpoint.is_unix() && endpoint.host.empty()) checker.error("endpoints", "an endpoint needs a host", "write 127.0.0.1" + endpoint.text());
+    if (!endpoint.is_unix() && endpoint.port == 0) checker.error("endpoints", "an endpoint needs a port from 1 to 65535");
+  }
+}
+
+void Match::check(data::Checker& checker) const {
+  if (!path.empty() && !path_prefix.empty()) checker.error("path_prefix", "a match has `path` or `path_prefix`, not both");
+}
+
+void Route::check(data::Checker& checker) const {
+  bool group = checker.written("routes");
+  if (group && !to.empty()) checker.error("to", "a route has `to`, a group has `routes`; this has both");
+  if (!group && to.empty()) checker.error("", "a route needs `to`, or `routes` when it is a group", "write to: NAME-OF-A-SERVICE");
+  if (group && !name.empty()) checker.error("name", "a group has no name: its routes have");
+  if (group && routes.empty()) checker.error("routes", "a group without routes");
+}
+
+void ResponseDestination::check(data::Checker& checker) const {
+  if (body && (status == 204 || status == 205 || status == 304)) checker.error("body", "status " + std::to_string(status) + " has no body");
+  for (const auto& [name, content] : headers) {
+    for (std::string_view ours : {"content-length", "transfer-encoding", "connection"})
+      if (equals_ignoring_case(name, ours)) checker.error("headers", "\"" + name + "\" is written by the gateway itself");
+    if (content.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos) checker.error("headers", "\"" + name + "\" holds a line break");
+  }
+}
+
+void AccessLog::check(data::Checker& checker) const {
+  if (to == "stdout" || to == "stderr" || to == "none") return;
+  if (to == "off") return checker.error("to", "\"off\" is read as false by some YAML tools", "write none");
+  if (to.find('/') == std::string::npos) checker.error("to", "expected stdout, stderr, none or a path, found \"" + to + "\"", "a path has a slash: ./" + to);
+}
+
+std::vector<Part> Document::expand(const std::vector<PolicyPart>& policies) const {
+  std::vector<Part> expanded;
+  for (const PolicyPart& part : policies) {
+    const ChainUse* use = part.as<ChainUse>();
+    if (use == nullptr) {
+      expanded.push_back(part);
+      continue;
+    }
+    const ChainList* chain = chains.find(use->chain);
+    if (chain == nullptr) continue;                     // load() has refused it
+    for (const PolicyPart& inner : chain->policies)     // a chain in a chain was refused too
+      if (inner.kind != "chain") expanded.push_back(inner);
+  }
+  return expanded;
+}
+
+}  // namespace portloom::config

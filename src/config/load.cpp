@@ -1,0 +1,150 @@
+// config/load.cpp
+//
+// Files → Values → Document. Order: read all files, merge, environment, defaults, shapes, then what only the whole knows.
+#include "config/load.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include "config/resolve.h"
+#include "data/yaml.h"
+
+namespace portloom::config {
+namespace {
+
+namespace fs = std::filesystem;
+using data::Value;
+
+// FNV-1a: names a version of the text in metrics; nothing relies on its strength.
+std::string hash_of(const data::Sources& sources) {
+  uint64_t hash = 0xcbf29ce484222325;
+  auto mix = [&](std::string_view text) {
+    for (char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  };
+  for (uint32_t file = 0; file < sources.size(); ++file) {
+    mix(sources.text(file));
+    mix(std::string_view("\0", 1));
+  }
+  static constexpr char digits[] = "0123456789abcdef";
+  std::string text;
+  for (int shift = 60; shift >= 0; shift -= 4) text += digits[(hash >> shift) & 15];
+  return text;
+}
+
+// Where a service says nothing itself, `defaults.service` speaks, key by key. Places stay those of the defaults.
+void apply_service_defaults(Value& root) {
+  const Value::Entry* defaults = root.find("defaults");
+  const Value::Entry* service = defaults == nullptr ? nullptr : defaults->value.find("service");
+  Value::Entry* services = root.find("services");
+  if (service == nullptr || services == nullptr || !service->value.is_map()) return;
+  const Value settings = service->value;
+  for (Value::Entry& entry : services->value.map) {
+    if (!entry.value.is_map()) continue;
+    for (const Value::Entry& setting : settings.map)
+      if (entry.value.find(setting.key) == nullptr) entry.value.map.push_back(setting);
+  }
+}
+
+Loaded finish(std::shared_ptr<data::Sources> sources, const Catalogue& catalogue, const data::Environment& environment, data::Problems& problems) {
+  Loaded loaded;
+  auto origins = std::make_shared<data::Origins>();
+  auto document = std::make_shared<Document>();
+  Value root;
+  root.kind = Value::Kind::map;
+  root.at = {0, 1, 1};
+  for (uint32_t file = 0; file < sources->size(); ++file) {
+    auto value = data::read_yaml(file, problems);
+    if (!value || value->is_null()) continue;
+    if (!value->is_map()) problems.error(value->at, {}, "a configuration is a map, this is " + std::string(name_of(value->kind)));
+    else if (root.map.empty()) root = std::move(*value);
+    else merge(root, *value);
+  }
+  if (!problems.failed()) {
+    data::substitute(root, environment, problems);
+    apply_service_defaults(root);
+    data::Reader reader{problems, *origins, catalogue.places()};
+    bool good = read(data::shape_of<Document>(), root, document.get(), {}, reader);
+    if (good && !problems.failed()) resolve(*document, *origins, problems);
+  }
+  if (!problems.failed()) loaded.document = document;
+  loaded.problems = problems.take();
+  loaded.origins = origins;
+  loaded.hash = hash_of(*sources);
+  loaded.sources = std::move(sources);
+  return loaded;
+}
+
+bool read_file(const std::string& path, std::string& text) {
+  if (path == "-") {
+    text.assign(std::istreambuf_iterator<char>(std::cin), {});
+    return true;
+  }
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return false;
+  std::string block(64 * 1024, '\0');
+  while (file.read(block.data(), static_cast<std::streamsize>(block.size())), file.gcount() > 0) {
+    text.append(block, 0, static_cast<size_t>(file.gcount()));
+    if (text.size() > data::yaml_bytes_max) break;  // read_yaml says so
+  }
+  return !file.bad();
+}
+
+// The files that a name stands for.
+std::vector<std::string> files_of(const std::string& path, data::Problems& problems) {
+  std::error_code fault;
+  if (path == "-" || !fs::is_directory(path, fault)) return {path};
+  std::vector<std::string> files;
+  for (fs::directory_iterator entry(path, fault), end; !fault && entry != end; entry.increment(fault)) {
+    std::string extension = entry->path().extension().string();
+    if (extension == ".yaml" || extension == ".yml") files.push_back(entry->path().string());
+  }
+  std::sort(files.begin(), files.end());
+  if (files.empty()) problems.error(data::nowhere, {}, "no *.yaml file in " + path);
+  return files;
+}
+
+}  // namespace
+
+Loaded load(const std::vector<std::string>& paths, const Catalogue& catalogue) {
+  auto sources = std::make_shared<data::Sources>();
+  data::Problems problems(*sources);
+  // A file that cannot be read has no line to point at: its name stands in the message.
+  if (paths.empty()) problems.error(data::nowhere, {}, "no configuration file", "name one, or write ./portloom.yaml");
+  for (const std::string& path : paths) {
+    for (const std::string& file : files_of(path, problems)) {
+      std::string text;
+      if (read_file(file, text)) sources->add(file == "-" ? "<stdin>" : file, std::move(text));
+      else problems.error(data::nowhere, {}, "cannot read " + file, fs::exists(file) ? "is it readable?" : "there is no such file");
+    }
+  }
+  return finish(std::move(sources), catalogue, data::process_environment(), problems);
+}
+
+Loaded load_text(std::string name, std::string text, const Catalogue& catalogue, const data::Environment& environment) {
+  auto sources = std::make_shared<data::Sources>();
+  sources->add(std::move(name), std::move(text));
+  data::Problems problems(*sources);
+  return finish(std::move(sources), catalogue, environment, problems);
+}
+
+std::string default_file() {
+  std::vector<std::string> candidates = {"./portloom.yaml"};
+  const char* config = std::getenv("XDG_CONFIG_HOME");
+  const char* home = std::getenv("HOME");
+  if (config != nullptr && *config != '\0') candidates.push_back(std::string(config) + "/portloom/portloom.yaml");
+  else if (home != nullptr && *home != '\0') candidates.push_back(std::string(home) + "/.config/portloom/portloom.yaml");
+  candidates.push_back("/etc/portloom/portloom.yaml");
+  for (const std::string& candidate : candidates) {
+    std::error_code fault;
+    if (fs::is_regular_file(candidate, fault)) return candidate;
+  }
+  return {};
+}
+
+}  // namespace portloom::config

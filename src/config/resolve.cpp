@@ -1,0 +1,274 @@
+// config/resolve.cpp
+//
+// Names that must exist, group rules (L10), matches that hide each other, and the routes with everything worked in.
+#include "config/resolve.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/text.h"
+
+namespace portloom::config {
+namespace {
+
+std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
+
+// What a route has from the groups around it.
+struct Around {
+  std::string listener;
+  Match match;
+  std::vector<PolicyPart> policies;
+  std::vector<std::string> skip;
+};
+
+class Resolver {
+ public:
+  Resolver(Document& document, const data::Origins& origins, data::Problems& problems) : document_(document), origins_(origins), problems_(problems) {}
+
+  void run() {
+    for (const auto& [name, chain] : document_.chains) policies(chain.policies, "chains." + name, true);
+    for (const auto& [name, listener] : document_.listeners) this->listener(name, listener);
+    for (const auto& [name, service] : document_.services) policies(service.policies, "services." + name, false);
+    policies(document_.defaults.route.policies, "defaults.route", false);
+    consumers();
+    for (size_t i = 0; i < document_.routes.size(); ++i) route(document_.routes[i], Around{}, "routes[" + std::to_string(i) + "]");
+    names();
+    hidden();
+    unused();
+  }
+
+ private:
+  Position at(std::string_view path) const { return origins_.nearest(path); }
+  void error(const std::string& path, std::string message, std::string hint = {}) { problems_.error(at(path), path, std::move(message), std::move(hint)); }
+  void warning(const std::string& path, std::string message, std::string hint = {}) { problems_.warning(at(path), path, std::move(message), std::move(hint)); }
+
+  void policies(const std::vector<PolicyPart>& list, const std::string&, bool in_chain) {
+    for (const PolicyPart& part : list) {
+      const ChainUse* use = part.as<ChainUse>();
+      if (use == nullptr) continue;
+      used_chains_.insert(use->chain);
+      std::string path = part.path + ".chain";
+      if (in_chain) error(path, "a chain in a chain", "write its policies out");
+      else if (document_.chains.find(use->chain) == nullptr) error(path, "there is no chain " + quoted(use->chain), data::did_you_mean(use->chain, document_.chains.names()));
+    }
+  }
+
+  void destination(const Part& to) {
+    const ServiceDestination* service = to.as<ServiceDestination>();
+    if (service == nullptr) return;
+    used_services_.insert(service->service);
+    if (document_.services.find(service->service) != nullptr) return;
+    error(to.path + ".service", "there is no service " + quoted(service->service), data::did_you_mean(service->service, document_.services.names()));
+  }
+
+  void listener(const std::string& name, const Listener& listener) {
+    std::string path = "listeners." + name;
+    policies(listener.policies, path, false);
+    destination(listener.to);
+    Address bind = listener.bind();
+    if (!bind.is_unix() && bind.port == 0) return;  // the system chooses
+    auto [earlier, fresh] = binds_.emplace(bind.text(), name);
+    if (!fresh) error(path, "listens on " + bind.text() + ", and so does the listener " + quoted(earlier->second));
+  }
+
+  void consumers() {
+    std::map<std::string, std::string> owners;
+    for (const auto& [name, consumer] : document_.consumers) {
+      for (size_t i = 0; i < consumer.keys.size(); ++i) {
+        auto [earlier, fresh] = owners.emplace(consumer.keys[i], name);
+        if (!fresh) error("consumers." + name + ".keys[" + std::to_string(i) + "]", "this key is also a key of the consumer " + quoted(earlier->second));
+      }
+    }
+  }
+
+  // One field of a match, from the group or from the route; both would say two different things.
+  void lend(std::vector<std::string>& own, const std::vector<std::string>& lent, const std::string& path, std::string_view field) {
+    if (lent.empty()) return;
+    if (own.empty()) own = lent;
+    else error(path + ".match." + std::string(field), "the group around this route says `" + std::string(field) + "` already", "say it in one of the two places");
+  }
+
+  Around within(const Route& route, const Around& around, const std::string& path) {
+    Around own;
+    own.listener = route.listener.empty() ? around.listener : route.listener;
+    if (!route.listener.empty() && !around.listener.empty() && route.listener != around.listener)
+      error(path + ".listener", "the group around this route belongs to the listener " + quoted(around.listener));
+    own.match = route.match;
+    bool paths = (!route.match.path.empty() || !route.match.path_prefix.empty()) && (!around.match.path.empty() || !around.match.path_prefix.empty());
+    if (paths) error(path + ".match", "the group around this route has a path already", "write whole paths in its routes");
+    lend(own.match.host, around.match.host, path, "host");
+    lend(own.match.method, around.match.method, path, "method");
+    if (!paths) {
+      lend(own.match.path, around.match.path, path, "path");
+      lend(own.match.path_prefix, around.match.path_prefix, path, "path_prefix");
+    }
+    own.policies = around.policies;
+    own.policies.insert(own.policies.end(), route.policies.begin(), route.policies.end());
+    own.skip = around.skip;
+    own.skip.insert(own.skip.end(), route.skip.begin(), route.skip.end());
+    return own;
+  }
+
+  void route(const Route& route, const Around& around, const std::string& path) {
+    policies(route.policies, path, false);
+    destination(route.to);
+    Around own = within(route, around, path);
+    if (!route.listener.empty() && document_.listeners.find(route.listener) == nullptr)
+      error(path + ".listener", "there is no listener " + quoted(route.listener), data::did_you_mean(route.listener, document_.listeners.names()));
+    else
+      skips(route, own.listener, path);
+    for (size_t i = 0; i < route.routes.size(); ++i) this->route(route.routes[i], own, path + ".routes[" + std::to_string(i) + "]");
+    if (route.routes.empty()) leaf(route, std::move(own), path);
+  }
+
+  // The listener of a route: its own, its group's, or the only one that takes routes.
+  std::string listener_of(const std::string& written) const {
+    if (!written.empty() || document_.listeners.size() != 1) return written;
+    return document_.listeners[0].first;
+  }
+
+  void skips(const Route& route, const std::string& written, const std::string& path) {
+    const Listener* listener = document_.listeners.find(listener_of(written));
+    if (listener == nullptr) return;
+    std::vector<Part> have = document_.expand(listener->policies);
+    std::vector<std::string_view> names;
+    for (const Part& part : have) {
+      names.push_back(part.kind);
+      if (part.name != part.kind) names.push_back(part.name);
+    }
+    for (size_t i = 0; i < route.skip.size(); ++i) {
+      if (std::find(names.begin(), names.end(), route.skip[i]) != names.end()) continue;
+      error(path + ".skip[" + std::to_string(i) + "]", "its listener has no policy " + quoted(route.skip[i]), data::did_you_mean(route.skip[i], names));
+    }
+  }
+
+  static bool skipped(const Part& part, const std::vector<std::string>& skip) {
+    return std::any_of(skip.begin(), skip.end(), [&](const std::string& name) { return name == part.kind || name == part.name; });
+  }
+
+  void leaf(const Route& route, Around own, const std::string& path) {
+    ResolvedRoute made;
+    made.listener = listener_of(own.listener);
+    if (made.listener.empty()) return error(path, "with several listeners a route names its own", "write listener: " + std::string(document_.listeners.names().front()));
+    const Listener* listener = document_.listeners.find(made.listener);
+    if (listener == nullptr) return;  // said already
+    if (!listener->to.empty()) return error(path, "the listener " + quoted(made.listener) + " has a `to` of its own: no route of it is ever asked");
+    made.match = std::move(own.match);
+    made.name = route.name.empty() ? label(made.match) : route.name;
+    for (const Part& part : document_.expand(listener->policies))
+      if (!skipped(part, own.skip)) made.listener_policies.push_back(part);
+    std::vector<Part> written = document_.expand(own.policies);
+    for (const Part& part : document_.expand(document_.defaults.route.policies)) {
+      bool said = std::any_of(written.begin(), written.end(), [&](const Part& other) { return other.kind == part.kind; });
+      if (!said) made.policies.push_back(part);
+    }
+    made.policies.insert(made.policies.end(), written.begin(), written.end());
+    made.skip = std::move(own.skip);
+    made.to = route.to;
+    made.at = route.at;
+    made.path = path;
+    named_.push_back(!route.name.empty());
+    document_.resolved.push_back(std::move(made));
+  }
+
+  // "GET /v1/orders/{id}"; a prefix ends in "/*".
+  static std::string label(const Match& match) {
+    std::string text;
+    for (const std::string& method : match.method) text += (text.empty() ? "" : ",") + method;
+    if (!text.empty()) text += ' ';
+    if (!match.path.empty()) return text + match.path.front();
+    if (match.path_prefix.empty()) return text + "/*";
+    const std::string& prefix = match.path_prefix.front();
+    return text + prefix + (prefix.ends_with('/') ? "*" : "/*");
+  }
+
+  // Written names are unique; made ones get their host and, if need be, a number.
+  void names() {
+    std::map<std::string, Position> taken;
+    for (size_t i = 0; i < document_.resolved.size(); ++i) {
+      const ResolvedRoute& route = document_.resolved[i];
+      if (!named_[i]) continue;
+      auto [earlier, fresh] = taken.emplace(route.name, route.at);
+      if (!fresh) error(route.path + ".name", "the name " + quoted(route.name) + " is taken", "by the route at " + problems_.sources().place(earlier->second));
+    }
+    for (size_t i = 0; i < document_.resolved.size(); ++i) {
+      ResolvedRoute& route = document_.resolved[i];
+      if (named_[i]) continue;
+      std::string name = route.name;
+      if (taken.contains(name) && !route.match.host.empty()) name = route.match.host.front() + " " + name;
+      for (int number = 2; taken.contains(name); ++number) name = route.name + " #" + std::to_string(number);
+      taken.emplace(name, route.at);
+      route.name = name;
+    }
+  }
+
+  // Every single request shape that a match stands for, parameters without their names.
+  static std::vector<std::string> spellings(const ResolvedRoute& route) {
+    auto or_any = [](const std::vector<std::string>& list) { return list.empty() ? std::vector<std::string>{"*"} : list; };
+    bool exact = !route.match.path.empty();
+    std::vector<std::string> paths = exact ? route.match.path : route.match.path_prefix.empty() ? std::vector<std::string>{"/"} : route.match.path_prefix;
+    std::vector<std::string> all;
+    for (const std::string& host : or_any(route.match.host))
+      for (const std::string& method : or_any(route.match.method))
+        for (const std::string& path : paths) {
+          std::string spelling = route.listener + " " + method + (exact ? " = " : " < ");
+          for (char c : host) spelling += to_lower(c);
+          spelling += ' ';
+          bool name = false;
+          for (char c : path) {
+            if (!name || c == '}') spelling += c;
+            if (c == '{' || c == '}') name = c == '{';
+          }
+          // A prefix holds by segment: /v1 and /v1/ are one.
+          if (!exact && spelling.ends_with('/')) spelling.pop_back();
+          all.push_back(std::move(spelling));
+        }
+    return all;
+  }
+
+  void hidden() {
+    std::map<std::string, const ResolvedRoute*> seen;
+    for (const ResolvedRoute& route : document_.resolved) {
+      size_t taken = 0;
+      const ResolvedRoute* first = nullptr;
+      std::vector<std::string> all = spellings(route);
+      for (std::string& spelling : all) {
+        auto [earlier, fresh] = seen.emplace(std::move(spelling), &route);
+        if (fresh || earlier->second == &route) continue;
+        ++taken;
+        first = earlier->second;
+      }
+      if (taken == 0) continue;
+      std::string hint = "the same match stands at " + problems_.sources().place(first->at);
+      if (taken == all.size()) error(route.path, "this route can never match", hint);
+      else warning(route.path, "a part of this route can never match", hint);
+    }
+  }
+
+  void unused() {
+    for (const auto& [name, service] : document_.services)
+      if (!used_services_.contains(name)) warning("services." + name, "no route leads to the service " + quoted(name));
+    for (const auto& [name, chain] : document_.chains)
+      if (!used_chains_.contains(name)) warning("chains." + name, "nobody uses the chain " + quoted(name));
+    std::set<std::string> led;
+    for (const ResolvedRoute& route : document_.resolved) led.insert(route.listener);
+    for (const auto& [name, listener] : document_.listeners)
+      if (listener.to.empty() && !led.contains(name) && !problems_.failed())
+        warning("listeners." + name, "the listener " + quoted(name) + " has no routes: it answers 404 to everything");
+  }
+
+  Document& document_;
+  const data::Origins& origins_;
+  data::Problems& problems_;
+  std::set<std::string> used_services_;
+  std::set<std::string> used_chains_;
+  std::map<std::string, std::string> binds_;
+  std::vector<bool> named_;  // per resolved route: was its name written?
+};
+
+}  // namespace
+
+void resolve(Document& document, const data::Origins& origins, data::Problems& problems) { Resolver(document, origins, problems).run(); }
+
+}  // namespace portloom::config
