@@ -102,7 +102,8 @@ class Headers {
   bool empty() const { return count_ == 0; }
   // Bytes on the wire in HTTP/1: name, ": ", value, CRLF of every field.
   size_t byte_size() const { return live_; }
-  void clear();  // keeps the block
+  size_t capacity() const { return capacity_; }  // bytes of the block: what a memory bound counts
+  void clear();                                  // keeps the block
   // Room for `bytes` more bytes of lines and `fields` more fields.
   void reserve(size_t bytes, size_t fields);
 
