@@ -1,0 +1,67 @@
+// policy/build.h
+//
+// From configuration to live policies. app/ fills the Catalogue with add_policies, then asks for one object per worker and
+// place where a policy is written. Control thread only: a policy is made there and moves to its worker with the plan (it
+// owns nothing from the pool). `document` and `states` outlive the policies.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/duration.h"
+#include "config/catalogue.h"
+#include "config/document.h"
+#include "data/part.h"
+#include "pipeline/service.h"
+
+namespace portloom::policy {
+
+// What policies share process-wide (counters), kept over reloads: a state is found again by its kind and place as long as
+// the configuration there is equal. One object per process. Control thread only, so it needs no lock; the states
+// themselves are used by all workers and see to that.
+class States {
+ public:
+  // State is made from a Config and has a member `config` to compare with.
+  template <class State, class Config>
+  std::shared_ptr<State> keep(std::string_view kind, std::string_view place, const Config& config) {
+    std::shared_ptr<void>& kept = kept_[std::string(kind) + ' ' + std::string(place)];
+    auto state = std::static_pointer_cast<State>(kept);
+    if (state == nullptr || !(state->config == config)) {
+      state = std::make_shared<State>(config);
+      kept = state;
+    }
+    return state;
+  }
+  // Drops what no policy uses any more. Call it when the plans before the current ones are gone.
+  void forget_unused() {
+    std::erase_if(kept_, [](const auto& entry) { return entry.second.use_count() == 1; });
+  }
+  size_t size() const { return kept_.size(); }
+
+ private:
+  std::map<std::string, std::shared_ptr<void>> kept_;
+};
+
+struct Building {
+  std::string place;   // where it is written, for instance Part::path: one set of counters per place; empty: Part::path
+  std::string config;  // "FILE:LINE", for what is said about it
+  const config::Document& document;
+  States& states;
+};
+
+// Every kind of all.def.
+void add_policies(config::Catalogue& catalogue);
+
+// A new object for one worker; null when `part` is no kind of all.def (a `chain` is expanded before).
+std::unique_ptr<pipeline::Policy> make_policy(const data::Part& part, const Building& building);
+
+// What a route gets that does not write it itself, outermost, before `written` (its policies, resolved): a timeout of 15 s.
+std::vector<std::unique_ptr<pipeline::Policy>> default_route_policies(const std::vector<data::Part>& written);
+// What a service gets that does not write it itself, before `written` (its policies, expanded): one retry, {attempts: 2,
+// causes: [refused, reset]}.
+std::vector<std::unique_ptr<pipeline::Policy>> default_service_policies(const std::vector<data::Part>& written);
+
+}  // namespace portloom::policy
