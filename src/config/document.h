@@ -253,7 +253,7 @@ struct ChainUse {
   std::string chain;
   void visit(this auto& self, auto& field) {
     using namespace data::rules;
-    field("chain", self.chain, required, "A name under `chains`.");
+    field("chain", self.chain, required, short_form, "A name under `chains`.");
   }
 };
 

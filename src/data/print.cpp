@@ -38,6 +38,7 @@ bool is_nothing(const Shape& shape, const void* object) {
     case Kind::text: return static_cast<const std::string*>(object)->empty();
     case Kind::secret: return static_cast<const Secret*>(object)->source == Secret::Source::none;
     case Kind::part: return static_cast<const Part*>(object)->empty();
+    case Kind::address: return *static_cast<const Address*>(object) == Address{};
     case Kind::optional:
     case Kind::list:
     case Kind::named: return shape.count(object) == 0;

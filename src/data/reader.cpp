@@ -72,6 +72,8 @@ const Value::Entry* kind_key(const OpenPlace& place, const Value& value) {
   return nullptr;
 }
 
+std::string part_path(const PartKind& kind, const std::string& path) { return kind.form == PartKind::Form::whole ? path : join(path, kind.name); }
+
 bool fill_part(const PartKind& kind, Position at, const Value& value, Part& part, const std::string& path, Reader& reader) {
   if (kind.shape == nullptr) return refuse(reader, at, path, "\"" + kind.name + "\" is not in this version");
   std::shared_ptr<void> config = kind.shape->make();
@@ -99,7 +101,7 @@ bool read_part(const Shape& shape, const Value& value, Part& part, const std::st
   if (place == nullptr) return refuse(reader, value.at, path, "nothing can stand here: no kind of " + std::string(shape.place) + " is known");
   if (value.is_text()) {
     const PartKind* bare = place->find(place->bare);
-    if (bare != nullptr) return fill_part(*bare, value.at, value, part, join(path, bare->name), reader);
+    if (bare != nullptr) return fill_part(*bare, value.at, value, part, part_path(*bare, path), reader);
     return refuse(reader, value.at, path, "expected " + expected(shape) + ", found \"" + value.text.substr(0, 80) + "\"",
                   "a " + place->name + " is written {name: …}");
   }
@@ -107,7 +109,7 @@ bool read_part(const Shape& shape, const Value& value, Part& part, const std::st
   const Value::Entry* entry = kind_key(*place, value);
   if (entry == nullptr) return unknown_kind(*place, value, path, reader);
   const PartKind& kind = *place->find(entry->key);
-  std::string kind_path = join(path, kind.name);
+  std::string kind_path = part_path(kind, path);
   if (kind.shape != nullptr && kind.form == PartKind::Form::whole) return fill_part(kind, entry->at, value, part, kind_path, reader);
   if (kind.shape != nullptr && value.map.size() > 1) {
     const Value::Entry& other = &value.map[0] == entry ? value.map[1] : value.map[0];

@@ -246,22 +246,21 @@ TEST(Print, NamesThePlaceOfEachValue) {
   Example example;
   ASSERT_TRUE(read(shape_of<Example>(), *read_yaml(0, problems), &example, {}, reader));
   EXPECT_EQ(print_yaml(shape_of<Example>(), &example, origins, sources),
-            "flag: false       # default\n"
-            "port: 1           # f:1\n"
-            "count: 0          # default\n"
-            "ratio: 0.5        # default\n"
-            "size: 1KiB        # default\n"
-            "share: 5%         # default\n"
-            "colour: red       # default\n"
+            "flag: false        # default\n"
+            "port: 1            # f:1\n"
+            "count: 0           # default\n"
+            "ratio: 0.5         # default\n"
+            "size: 1KiB         # default\n"
+            "share: 5%          # default\n"
+            "colour: red        # default\n"
             "inner:\n"
-            "  total: 15s      # default\n"
-            "  first: 2s       # f:2\n"
-            "address: \":0\"     # default\n"
+            "  total: 15s       # default\n"
+            "  first: 2s        # f:2\n"
             "policies:\n"
             "  - limit:\n"
             "      requests: 3  # f:4\n"
             "  - timeout:\n"
-            "      total: 2s   # f:5\n");
+            "      total: 2s    # f:5\n");
 }
 
 TEST(Schema, HasEveryStructureOnce) {

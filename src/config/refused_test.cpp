@@ -1,0 +1,202 @@
+// config/refused_test.cpp
+//
+// Every kind of wrong document, with the message as a user sees it.
+#include <gtest/gtest.h>
+
+#include "config/load.h"
+
+namespace portloom::config {
+namespace {
+
+struct Limit {
+  std::string name;
+  void visit(this auto& self, auto& field) { field("name", self.name, "Its name."); }
+};
+
+// What is shown for `text`, which stands below a head of four lines: lines count from 5.
+std::string shown(std::string text) {
+  Catalogue catalogue;
+  catalogue.policy<Limit>("rate_limit", "Counts.");
+  std::string head = "version: 1\nlisteners: {a: {port: 1, policies: [{chain: c}]}}\nchains: {c: [{rate_limit: {name: flood}}]}\nservices: {s: {endpoints: x:1}, t: {endpoints: y:1}}\n";
+  return data::render(load_text("f", head + text, catalogue, [](std::string_view) { return std::optional<std::string>(); }).problems);
+}
+
+std::string whole(std::string text) {
+  return data::render(load_text("f", std::move(text), Catalogue(), [](std::string_view) { return std::optional<std::string>(); }).problems);
+}
+
+constexpr const char* both = "  - {match: {path: /t}, to: t}\n";
+
+TEST(Refused, AnUnknownService) {
+  EXPECT_EQ(shown("routes:\n  - {match: {path: /a}, to: orderz}\n  - {match: {path: /b}, to: {service: s}}\n  - {match: {path: /t}, to: t}\n"),
+            "f:6:29: error: there is no service \"orderz\"\n"
+            "  - {match: {path: /a}, to: orderz}\n"
+            "                            ^\n");
+  EXPECT_EQ(whole("version: 1\nlisteners: {a: {port: 1, to: order}}\nservices: {orders: {endpoints: x:1}}\n"),
+            "f:2:30: error: there is no service \"order\"\n"
+            "listeners: {a: {port: 1, to: order}}\n"
+            "                             ^ did you mean \"orders\"?\n"
+            "f:3:12: warning: no route leads to the service \"orders\"\n"
+            "services: {orders: {endpoints: x:1}}\n"
+            "           ^\n");
+}
+
+TEST(Refused, AnUnknownChain) {
+  EXPECT_EQ(shown(std::string("routes:\n  - {policies: [{chain: cc}], to: s}\n") + both),
+            "f:6:25: error: there is no chain \"cc\"\n"
+            "  - {policies: [{chain: cc}], to: s}\n"
+            "                        ^ did you mean \"c\"?\n");
+}
+
+TEST(Refused, AnUnknownListener) {
+  EXPECT_EQ(shown(std::string("routes:\n  - {listener: edge, to: s}\n") + both),
+            "f:6:16: error: there is no listener \"edge\"\n"
+            "  - {listener: edge, to: s}\n"
+            "               ^\n");
+}
+
+TEST(Refused, ARouteWithoutListenerAmongSeveral) {
+  EXPECT_EQ(whole("version: 1\nlisteners: {a: {port: 1}, b: {port: 2}}\nservices: {s: {endpoints: x:1}}\nroutes:\n  - to: s\n"),
+            "f:5:5: error: with several listeners a route names its own\n"
+            "  - to: s\n"
+            "    ^ write listener: a\n");
+}
+
+TEST(Refused, SkippingAPolicyThatIsNotThere) {
+  EXPECT_EQ(shown(std::string("routes:\n  - {skip: [floot], to: s}\n") + both),
+            "f:6:13: error: its listener has no policy \"floot\"\n"
+            "  - {skip: [floot], to: s}\n"
+            "            ^ did you mean \"flood\"?\n");
+}
+
+TEST(Refused, ANameTwice) {
+  EXPECT_EQ(shown("routes:\n  - {name: r, match: {path: /s}, to: s}\n  - {name: r, match: {path: /t}, to: t}\n"),
+            "f:7:12: error: the name \"r\" is taken\n"
+            "  - {name: r, match: {path: /t}, to: t}\n"
+            "           ^ by the route at f:6\n");
+}
+
+TEST(Refused, ARouteThatCanNeverMatch) {
+  EXPECT_EQ(shown("routes:\n  - {match: {method: GET, path: \"/x/{a}\"}, to: s}\n  - {match: {method: GET, path: \"/x/{b}\"}, to: t}\n"),
+            "f:7:5: error: this route can never match\n"
+            "  - {match: {method: GET, path: \"/x/{b}\"}, to: t}\n"
+            "    ^ the same match stands at f:6\n");
+  EXPECT_EQ(shown("routes:\n  - {match: {path_prefix: /x}, to: s}\n  - {match: {path_prefix: [/x/, /y]}, to: t}\n"),
+            "f:7:5: warning: a part of this route can never match\n"
+            "  - {match: {path_prefix: [/x/, /y]}, to: t}\n"
+            "    ^ the same match stands at f:6\n");
+}
+
+TEST(Refused, GroupsThatContradict) {
+  EXPECT_EQ(shown(std::string("routes:\n  - match: {host: h.example}\n    routes:\n      - {match: {host: i.example}, to: s}\n") + both),
+            "f:8:24: error: the group around this route says `host` already\n"
+            "      - {match: {host: i.example}, to: s}\n"
+            "                       ^ say it in one of the two places\n");
+  EXPECT_EQ(shown(std::string("routes:\n  - match: {path_prefix: /v1}\n    routes:\n      - {match: {path: /x}, to: s}\n") + both),
+            "f:8:17: error: the group around this route has a path already\n"
+            "      - {match: {path: /x}, to: s}\n"
+            "                ^ write whole paths in its routes\n");
+  EXPECT_EQ(shown("routes:\n  - {to: s, routes: [{to: t}]}\n"),
+            "f:6:6: error: a route has `to`, a group has `routes`; this has both\n"
+            "  - {to: s, routes: [{to: t}]}\n"
+            "     ^\n");
+  EXPECT_EQ(shown("routes:\n  - {match: {path: /x}}\n"),
+            "f:6:5: error: a route needs `to`, or `routes` when it is a group\n"
+            "  - {match: {path: /x}}\n"
+            "    ^ write to: NAME-OF-A-SERVICE\n");
+}
+
+TEST(Refused, AMatchThatIsNone) {
+  EXPECT_EQ(shown("routes:\n  - {match: {path: x}, to: s}\n"),
+            "f:6:20: error: expected a path that begins with /, found \"x\"\n"
+            "  - {match: {path: x}, to: s}\n"
+            "                   ^\n");
+  EXPECT_EQ(shown("routes:\n  - {match: {method: get}, to: s}\n"),
+            "f:6:22: error: expected a method like GET, found \"get\"\n"
+            "  - {match: {method: get}, to: s}\n"
+            "                     ^\n");
+  EXPECT_EQ(shown("routes:\n  - {match: {path: /x, path_prefix: /y}, to: s}\n"),
+            "f:6:24: error: a match has `path` or `path_prefix`, not both\n"
+            "  - {match: {path: /x, path_prefix: /y}, to: s}\n"
+            "                       ^\n");
+}
+
+TEST(Refused, WhatBelongsToALaterVersion) {
+  EXPECT_EQ(shown("sagas: {}\n"), "f:5:1: error: \"sagas\" is not in this version\nsagas: {}\n^\n");
+  EXPECT_EQ(shown("routes:\n  - {to: {composition: home}}\n"),
+            "f:6:11: error: \"composition\" is not in this version\n"
+            "  - {to: {composition: home}}\n"
+            "          ^\n");
+  EXPECT_EQ(shown("routes:\n  - {policies: [{retry: {}}], to: s}\n"),
+            "f:6:18: error: \"retry\" is not in this version\n"
+            "  - {policies: [{retry: {}}], to: s}\n"
+            "                 ^\n");
+  EXPECT_EQ(shown("routes:\n  - {to: {service: s, path: /x}}\n"),
+            "f:6:23: error: \"path\" is not in this version\n"
+            "  - {to: {service: s, path: /x}}\n"
+            "                      ^\n");
+  EXPECT_EQ(shown("defaults: {service: {protocol: grpc}}\n"),
+            "f:5:32: error: \"grpc\" is not in this version\n"
+            "defaults: {service: {protocol: grpc}}\n"
+            "                               ^ expected http1\n");
+}
+
+TEST(Refused, Listeners) {
+  EXPECT_EQ(whole("version: 1\nlisteners: {a: {}}\n"),
+            "f:2:16: error: a listener needs `port` or `address`\n"
+            "listeners: {a: {}}\n"
+            "               ^ write port: 8080\n");
+  EXPECT_EQ(whole("version: 1\nlisteners: {a: {port: 1, address: \"x:1\"}}\n"),
+            "f:2:26: error: a listener has `port` or `address`, not both\n"
+            "listeners: {a: {port: 1, address: \"x:1\"}}\n"
+            "                         ^\n");
+  EXPECT_EQ(whole("version: 1\nlisteners: {a: {port: 1, to: {response: {status: 200}}}, b: {port: 1, to: {response: {status: 200}}}}\n"),
+            "f:2:58: error: listens on :1, and so does the listener \"a\"\n"
+            "listeners: {a: {port: 1, to: {response: {status: 200}}}, b: {port: 1, to: {response: {status: 200}}}}\n"
+            "                                                         ^\n");
+  EXPECT_EQ(whole("version: 1\nlisteners: {\"a b\": {port: 1}}\n"),
+            "f:2:13: error: expected a name of letters, digits, _ - and ., found \"a b\"\n"
+            "listeners: {\"a b\": {port: 1}}\n"
+            "            ^\n");
+}
+
+TEST(Refused, Services) {
+  EXPECT_EQ(shown("defaults: {service: {pool: {connections: 0}}}\n").find("must be at least 1") == std::string::npos, false);
+  EXPECT_EQ(whole("version: 1\nlisteners: {a: {port: 1, to: s}}\nservices: {s: {}}\n"),
+            "f:3:15: error: \"endpoints\" is missing\n"
+            "services: {s: {}}\n"
+            "              ^\n");
+  EXPECT_EQ(whole("version: 1\nlisteners: {a: {port: 1, to: s}}\nservices: {s: {endpoints: \":80\"}}\n"),
+            "f:3:16: error: an endpoint needs a host\n"
+            "services: {s: {endpoints: \":80\"}}\n"
+            "               ^ write 127.0.0.1:80\n");
+}
+
+TEST(Refused, AKeyOfTwoConsumers) {
+  std::string key = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+  std::string text = whole("version: 1\nlisteners: {a: {port: 1, to: {response: {status: 200}}}}\nconsumers:\n  a: {keys: \"" + key + "\"}\n  b: {keys: \"" + key + "\"}\n");
+  EXPECT_TRUE(text.starts_with("f:5:13: error: this key is also a key of the consumer \"a\"\n")) << text;
+}
+
+TEST(Refused, AnAnswerThatHttpDoesNotAllow) {
+  EXPECT_EQ(whole("version: 1\nlisteners: {a: {port: 1, to: {response: {status: 204, body: x}}}}\n"),
+            "f:2:55: error: status 204 has no body\n"
+            "listeners: {a: {port: 1, to: {response: {status: 204, body: x}}}}\n"
+            "                                                      ^\n");
+}
+
+TEST(Refused, AVersionThatWeDoNotKnow) {
+  EXPECT_EQ(whole("version: 2\nlisteners: {a: {port: 1}}\n"), "f:1:10: error: \"version\" must be at most 1\nversion: 2\n         ^\n");
+  EXPECT_EQ(whole(""), "f:1:1: error: \"listeners\" is missing\n\n^\nf:1:1: error: \"version\" is missing\n\n^\n");
+  EXPECT_EQ(whole("- 1\n"), "f:1:1: error: a configuration is a map, this is a list\n- 1\n^\n");
+}
+
+TEST(Refused, WhatNobodyUsesIsAWarning) {
+  EXPECT_EQ(shown("routes:\n  - to: s\n"),
+            "f:4:33: warning: no route leads to the service \"t\"\n"
+            "services: {s: {endpoints: x:1}, t: {endpoints: y:1}}\n"
+            "                                ^\n");
+}
+
+}  // namespace
+}  // namespace portloom::config
