@@ -58,9 +58,16 @@ bool Address::is_v4() const {
 }
 
 std::string Address::text() const {
+  if (is_v4()) {  // inet_ntop prints by format, which each request would pay for
+    std::string text;
+    for (size_t i = v4_at; i < bytes.size(); ++i) {
+      if (i != v4_at) text.push_back('.');
+      append_number(text, bytes[i]);
+    }
+    return text;
+  }
   char buffer[INET6_ADDRSTRLEN];
-  bool four = is_v4();
-  inet_ntop(four ? AF_INET : AF_INET6, bytes.data() + (four ? v4_at : 0), buffer, sizeof buffer);
+  inet_ntop(AF_INET6, bytes.data(), buffer, sizeof buffer);
   return buffer;
 }
 

@@ -4,10 +4,10 @@
 #include "http/forwarding.h"
 
 #include <string>
-#include <vector>
 
 #include "base/text.h"
 #include "http/grammar.h"
+#include "http/writer.h"
 
 namespace portloom::http {
 
@@ -19,14 +19,14 @@ constexpr size_t hops_max = 64;  // of a received list; what lies further left i
 
 // Joins all fields of that name and one more element into one field.
 void append_element(Headers& headers, Name name, std::string_view element) {
-  std::string joined;
+  Writer joined(256);
   headers.for_each(name, [&](std::string_view value) {
     if (value.empty()) return;
-    joined.append(value);
-    joined.append(", ");
+    joined.text(value);
+    joined.text(", ");
   });
-  joined.append(element);
-  headers.set(name, joined);
+  joined.text(element);
+  headers.set(name, joined.view());
 }
 
 // RFC 7239 §4: a value that is no token is quoted.
@@ -81,11 +81,10 @@ std::string_view for_of_element(std::string_view element) {
 // Walks the values of `name` from the last element leftwards; f returns false to stop. An element that is empty is passed on.
 template <class F>
 void for_each_element_reversed(const Headers& headers, Name name, F f) {
-  std::vector<std::string_view> values;
-  headers.for_each(name, [&](std::string_view value) { values.push_back(value); });
   size_t seen = 0;
-  for (auto value = values.rbegin(); value != values.rend(); ++value) {
-    std::string_view list = *value;
+  for (size_t i = headers.size(); i-- > 0;) {
+    if (headers.at(i).id != name) continue;
+    std::string_view list = headers.at(i).value;
     while (true) {
       size_t comma = list.rfind(',');
       std::string_view element = trim(comma == std::string_view::npos ? list : list.substr(comma + 1));
@@ -99,18 +98,19 @@ void for_each_element_reversed(const Headers& headers, Name name, F f) {
 }  // namespace
 
 void write_forwarding(Headers& headers, const Forwarding& facts) {
+  Bytes host = Bytes::copy(facts.host);  // it may be the Host of these headers
   if (!facts.trusted) headers.remove_all(told_by_peers);
   std::string address = facts.peer.text();
   if (facts.x_forwarded) {
     append_element(headers, Name::x_forwarded_for, address);
     // These say what the first client asked for: a trusted hop's word stands.
     if (!headers.contains(Name::x_forwarded_proto)) headers.add(Name::x_forwarded_proto, facts.scheme);
-    if (!headers.contains(Name::x_forwarded_host) && !facts.host.empty()) headers.add(Name::x_forwarded_host, facts.host);
+    if (!headers.contains(Name::x_forwarded_host) && !host.empty()) headers.add(Name::x_forwarded_host, host);
   }
   if (!facts.forwarded) return;
   std::string element;
   append_pair(element, "for", facts.peer.is_v4() ? address : "[" + address + "]");  // RFC 7239 §6: IPv6 in brackets, so quoted
-  if (!facts.host.empty()) append_pair(element, "host", facts.host);
+  if (!host.empty()) append_pair(element, "host", host);
   append_pair(element, "proto", facts.scheme);
   append_element(headers, Name::forwarded, element);
 }

@@ -44,39 +44,50 @@ bool is_ipv6(std::string_view text) {
 
 }  // namespace
 
-bool is_field_value(std::string_view text) {
-  size_t i = 0;
 #if defined(__SSE2__)
-  const __m128i lowest = _mm_set1_epi8(0x20);
-  const __m128i tab = _mm_set1_epi8('\t');
-  const __m128i del = _mm_set1_epi8(0x7f);
-  for (; i + 16 <= text.size(); i += 16) {
-    __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + i));
-    __m128i printable = _mm_cmpeq_epi8(_mm_max_epu8(bytes, lowest), bytes);
-    __m128i good = _mm_andnot_si128(_mm_cmpeq_epi8(bytes, del), _mm_or_si128(printable, _mm_cmpeq_epi8(bytes, tab)));
-    if (_mm_movemask_epi8(good) != 0xffff) return false;
-  }
+
+namespace {
+
+__m128i load(const char* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); }
+
+bool are_value_chars(__m128i bytes) {
+  __m128i printable = _mm_cmpeq_epi8(_mm_max_epu8(bytes, _mm_set1_epi8(0x20)), bytes);
+  __m128i allowed = _mm_or_si128(printable, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t')));
+  return _mm_movemask_epi8(_mm_andnot_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)), allowed)) == 0xffff;
+}
+bool are_target_chars(__m128i bytes) {
+  __m128i bad = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('#')));
+  // Signed: bytes from 0x80 are below space.
+  return _mm_movemask_epi8(_mm_andnot_si128(bad, _mm_cmpgt_epi8(bytes, _mm_set1_epi8(0x20)))) == 0xffff;
+}
+
+// The last 16 overlap those before them.
+template <bool (*good)(__m128i)>
+bool all_of_long(std::string_view text) {
+  for (size_t i = 0; i + 16 < text.size(); i += 16)
+    if (!good(load(text.data() + i))) return false;
+  return good(load(text.data() + text.size() - 16));
+}
+
+}  // namespace
+
 #endif
-  for (; i < text.size(); ++i)
-    if (!is_value_char(text[i])) return false;
+
+bool is_field_value(std::string_view text) {
+#if defined(__SSE2__)
+  if (text.size() >= 16) return all_of_long<are_value_chars>(text);
+#endif
+  for (char c : text)
+    if (!is_value_char(c)) return false;
   return true;
 }
 
 bool is_target_text(std::string_view text) {
-  size_t i = 0;
 #if defined(__SSE2__)
-  const __m128i space = _mm_set1_epi8(0x20);
-  const __m128i del = _mm_set1_epi8(0x7f);
-  const __m128i hash = _mm_set1_epi8('#');
-  for (; i + 16 <= text.size(); i += 16) {
-    __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + i));
-    __m128i bad = _mm_or_si128(_mm_cmpeq_epi8(bytes, del), _mm_cmpeq_epi8(bytes, hash));
-    // Signed: bytes from 0x80 are below space.
-    if (_mm_movemask_epi8(_mm_andnot_si128(bad, _mm_cmpgt_epi8(bytes, space))) != 0xffff) return false;
-  }
+  if (text.size() >= 16) return all_of_long<are_target_chars>(text);
 #endif
-  for (; i < text.size(); ++i)
-    if (!is_target_char(text[i])) return false;
+  for (char c : text)
+    if (!is_target_char(c)) return false;
   return !text.empty();
 }
 

@@ -55,22 +55,27 @@ static_assert([] {
   return true;
 }());
 
-uint64_t load(const char* from) {
-  uint64_t word;
-  std::memcpy(&word, from, sizeof word);
-  return word;
+template <class Word>
+bool same_word(const char* a, const char* b) {
+  constexpr Word bit5 = static_cast<Word>(0x2020202020202020);
+  Word left;
+  Word right;
+  std::memcpy(&left, a, sizeof left);
+  std::memcpy(&right, b, sizeof right);
+  return (left | bit5) == (right | bit5);
 }
 // Token characters that differ only in bit 5 differ only in case, but for "^~", "_" and DEL, "`@", which no known name has.
+// The last word overlaps the one before it.
 bool same_token(const char* a, const char* b, size_t size) {
-  constexpr uint64_t bit5 = 0x2020202020202020;
-  if (size < 8) {
-    for (size_t i = 0; i < size; ++i)
-      if (to_lower(a[i]) != to_lower(b[i])) return false;
-    return true;
+  if (size >= 8) {
+    for (size_t i = 0; i + 8 < size; i += 8)
+      if (!same_word<uint64_t>(a + i, b + i)) return false;
+    return same_word<uint64_t>(a + size - 8, b + size - 8);
   }
-  for (size_t i = 0; i + 8 <= size; i += 8)
-    if ((load(a + i) | bit5) != (load(b + i) | bit5)) return false;
-  return (load(a + size - 8) | bit5) == (load(b + size - 8) | bit5);
+  if (size >= 4) return same_word<uint32_t>(a, b) && same_word<uint32_t>(a + size - 4, b + size - 4);
+  for (size_t i = 0; i < size; ++i)
+    if (to_lower(a[i]) != to_lower(b[i])) return false;
+  return true;
 }
 
 constexpr size_t first_block = 1024;

@@ -61,6 +61,8 @@ class RequestHead {
   std::string_view path_and_query() const { return path_and_query_; }
   // The host that the request is for: the target's authority if it has one, else Host (RFC 9112 §3.3); may be empty.
   std::string_view host() const { return !authority_.empty() ? authority_ : headers.find(Name::host).value_or(std::string_view{}); }
+  // The block behind the request line: whoever keeps it may keep method_text(), path() and the rest.
+  const Bytes& line_bytes() const { return line_; }
   // Bytes of the block behind the request line.
   size_t held() const { return line_.held(); }
 

@@ -13,7 +13,7 @@ namespace portloom::http {
 
 namespace {
 
-constexpr size_t framing_bytes = 128;  // the longest: Content-Length with 20 digits and "Connection: keep-alive, upgrade"
+constexpr size_t framing_bytes = 128;  // the longest: Content-Length with 20 digits, Connection and Expect
 
 char* put(char* out, std::string_view text) {
   if (!text.empty()) std::memcpy(out, text.data(), text.size());
@@ -105,6 +105,7 @@ char* write_request_head(char* out, const RequestHead& head, const Framing& fram
   out = put(out, head.form() == TargetForm::authority ? head.authority() : head.path_and_query());
   out = put(out, " HTTP/1.1\r\n");  // RFC 9112 §2.3: our own version
   NameSet without = framing_fields;
+  without.insert(Name::expect);  // one of HTTP/1.0 was ignored and must not come alive in HTTP/1.1
   if (!framing.upgrade) without.insert(Name::upgrade);
   if (!head.authority().empty()) {
     without.insert(Name::host);
@@ -117,6 +118,7 @@ char* write_request_head(char* out, const RequestHead& head, const Framing& fram
     out = put(out, "Transfer-Encoding: chunked\r\n");
   else if (framing.kind == Framing::Kind::length || expects_content(head.method()))
     out = put_length(out, framing.kind == Framing::Kind::length ? framing.length : 0);
+  if (framing.expect_continue) out = put(out, "Expect: 100-continue\r\n");
   out = put_connection(out, framing);
   out = put_extra(out, extra);
   return put(out, "\r\n");

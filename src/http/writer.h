@@ -58,8 +58,8 @@ size_t head_bytes(const ResponseHead& head, ExtraFields extra = {});
 
 // The target goes out in origin-form, CONNECT in authority-form (RFC 9112 §3.2); always as HTTP/1.1. A target with an authority
 // overrides a received Host (§3.2.2), and Host goes first. Kinds: none, length, chunked; a tunnel only for CONNECT.
-// Connection, Keep-Alive, Proxy-Connection and (unless framing.upgrade) Upgrade of the head are not copied.
-// `out` has room for head_bytes(); returns the end.
+// Expect goes out only as framing.expect_continue; Connection, Keep-Alive, Proxy-Connection and (unless framing.upgrade) Upgrade of the
+// head are not copied. `out` has room for head_bytes(); returns the end.
 char* write_request_head(char* out, const RequestHead& head, const Framing& framing, ExtraFields extra = {});
 void write_request_head(Writer& out, const RequestHead& head, const Framing& framing, ExtraFields extra = {});
 

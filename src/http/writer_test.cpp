@@ -79,8 +79,16 @@ TEST(Writer, NoFramingWhereNoneMayBe) {
     }
 }
 
+TEST(Writer, ExpectGoesOutOnlyIfItWasUnderstood) {
+  RequestHead head("PUT", "/");
+  head.headers.add(Name::expect, "200-ok");  // of HTTP/1.0: ignored there
+  EXPECT_EQ(written(head, {.kind = Framing::Kind::length, .length = 1}), "PUT / HTTP/1.1\r\nContent-Length: 1\r\n\r\n");
+  EXPECT_EQ(written(head, {.kind = Framing::Kind::chunked, .expect_continue = true}),
+            "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
+}
+
 TEST(Writer, TheLongestFramingFits) {
-  Framing framing{.kind = Framing::Kind::length, .length = UINT64_MAX, .announce_keep_alive = true, .upgrade = true};
+  Framing framing{.kind = Framing::Kind::length, .length = UINT64_MAX, .keep_alive = false, .expect_continue = true};
   written(RequestHead("GET", "http://a"), framing);
   written(ResponseHead{.status = 511}, framing);
 }
