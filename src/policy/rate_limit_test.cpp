@@ -1,0 +1,139 @@
+// Tests of rate_limit: exact counts, also under several workers; what clients are told; whose counter is whose.
+#include <atomic>
+#include <thread>
+
+#include "policy/bench_for_tests.h"
+
+namespace portloom::policy {
+namespace {
+
+int granted(Bench& bench, int calls) {
+  int count = 0;
+  for (int i = 0; i < calls; ++i) count += bench.get().status == 200;
+  return count;
+}
+
+TEST(RateLimit, GrantsExactlyWhatIsWrittenAndFlowsBackEvenly) {
+  Bench bench("[{rate_limit: {requests: 7, per: 1s}}]");
+  EXPECT_EQ(granted(bench, 20), 7);
+  bench.agenda.pass(143ms);  // a seventh of a second, rounded up
+  EXPECT_EQ(granted(bench, 20), 1);
+  bench.agenda.pass(10s);
+  EXPECT_EQ(granted(bench, 20), 7);
+}
+
+TEST(RateLimit, TellsWhatIsLeftAndWhenToComeAgain) {
+  Bench bench("[{rate_limit: {name: flood, requests: 2, per: 1m}}]");
+  Bench::Call first(bench);
+  EXPECT_EQ(bench.answer(first).status, 200);
+  EXPECT_EQ(first.reply("RateLimit-Policy"), "\"flood\";q=2;w=60");
+  EXPECT_EQ(first.reply("RateLimit"), "\"flood\";r=1;t=30");
+  Bench::Call second(bench);
+  EXPECT_EQ(bench.answer(second).status, 200);
+  EXPECT_EQ(second.reply("RateLimit"), "\"flood\";r=0;t=30");
+  bench.agenda.pass(10'500ms);
+  Bench::Call third(bench);
+  pipeline::Response refused = bench.answer(third);
+  EXPECT_EQ(refused.status, 429);
+  ASSERT_TRUE(refused.fault.has_value());
+  EXPECT_EQ(refused.fault->code, Code::rate_limited);
+  EXPECT_EQ(refused.fault->side, Side::client);
+  EXPECT_EQ(refused.headers.find("Retry-After"), "20");  // 19.5 s, rounded up
+  EXPECT_EQ(third.reply("RateLimit"), "\"flood\";r=0;t=20");
+  EXPECT_EQ(third.exchange.record.limit, "flood: 2 per 1m");
+  EXPECT_EQ(third.exchange.record.policy, "rate_limit");
+  EXPECT_EQ(bench.service.seen.size(), 2u);
+  bench.agenda.pass(20s);
+  EXPECT_EQ(granted(bench, 1), 1);  // who waits as long as told is served
+}
+
+TEST(RateLimit, RetryAfterIsAtLeastASecond) {
+  Bench bench("[{rate_limit: {requests: 1000, per: 1s}}]");
+  EXPECT_EQ(granted(bench, 1000), 1000);
+  EXPECT_EQ(bench.get().headers.find("Retry-After"), "1");
+}
+
+TEST(RateLimit, SeveralLimitsShareTheFields) {
+  Bench bench("[{rate_limit: {name: burst, requests: 5, per: 500ms}}, {rate_limit: {name: day, requests: 100, per: 24h}}]");
+  Bench::Call call(bench);
+  EXPECT_EQ(bench.answer(call).status, 200);
+  EXPECT_EQ(call.reply("RateLimit-Policy"), "\"burst\";q=5, \"day\";q=100;w=86400");
+  EXPECT_EQ(call.reply("RateLimit"), "\"burst\";r=4;t=1, \"day\";r=99;t=864");
+}
+
+TEST(RateLimit, EachKeyHasItsOwnCounter) {
+  Bench bench("[{rate_limit: {requests: 1, per: 1m, key: headers.x-app}}]");
+  auto status = [&bench](const char* app, const char* client) {
+    Bench::Call call(bench);
+    if (app != nullptr) call.request.headers.add("X-App", app);
+    call.exchange.client = client;
+    return bench.answer(call).status;
+  };
+  EXPECT_EQ(status("phone", "192.0.2.1"), 200);
+  EXPECT_EQ(status("web", "192.0.2.1"), 200);
+  EXPECT_EQ(status("phone", "192.0.2.2"), 429);
+  EXPECT_EQ(status(nullptr, "192.0.2.1"), 200);
+  EXPECT_EQ(status(nullptr, "192.0.2.1"), 429);
+  EXPECT_EQ(status("192.0.2.1", "192.0.2.9"), 200);  // a value like an address is not that address
+}
+
+TEST(RateLimit, CountsByConsumer) {
+  Bench bench("[{rate_limit: {requests: 1, per: 1m, key: consumer}}]");
+  auto status = [&bench](const char* consumer) {
+    Bench::Call call(bench);
+    call.exchange.identity.consumer = consumer;
+    return bench.answer(call).status;
+  };
+  EXPECT_EQ(status("acme"), 200);
+  EXPECT_EQ(status("other"), 200);
+  EXPECT_EQ(status("acme"), 429);
+}
+
+TEST(RateLimit, IsExactOverAllWorkers) {
+  States states;
+  constexpr int workers = 4;
+  std::atomic<int> total = 0;
+  std::vector<std::unique_ptr<Bench>> benches;
+  for (int i = 0; i < workers; ++i) benches.push_back(std::make_unique<Bench>("[{rate_limit: {requests: 1000, per: 24h}}]", "", &states));
+  EXPECT_EQ(states.size(), 1u);
+  std::vector<std::thread> threads;
+  for (auto& bench : benches) {
+    threads.emplace_back([&total, &bench] {
+      Agenda::make_current(&bench->agenda);
+      total += granted(*bench, 600);
+      Agenda::make_current(nullptr);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(total, 1000);
+}
+
+TEST(RateLimit, CountersOutliveAReloadOfAnEqualConfiguration) {
+  States states;
+  {
+    Bench before("[{rate_limit: {requests: 2, per: 1h}}]", "", &states);
+    EXPECT_EQ(granted(before, 5), 2);
+  }
+  {
+    Bench same("[{rate_limit: {requests: 2, per: 1h, key: client.address}}]", "", &states);
+    EXPECT_EQ(granted(same, 5), 0);
+  }
+  {
+    Bench changed("[{rate_limit: {requests: 3, per: 1h}}]", "", &states);
+    EXPECT_EQ(granted(changed, 5), 3);
+    states.forget_unused();
+    EXPECT_EQ(states.size(), 1u);
+  }
+  states.forget_unused();
+  EXPECT_EQ(states.size(), 0u);
+}
+
+TEST(RateLimit, RefusesWhatItCannotCountBy) {
+  EXPECT_NE(Bench("[{rate_limit: {requests: 1, per: 1m, key: claims.sub}}]").messages.find("not in this version"), std::string::npos);
+  EXPECT_NE(Bench("[{rate_limit: {requests: 1, per: month}}]").messages, "");
+  EXPECT_NE(Bench("[{rate_limit: {requests: 0, per: 1m}}]").messages, "");
+  EXPECT_NE(Bench("[{rate_limit: {per: 1m}}]").messages, "");
+}
+
+}  // namespace
+}  // namespace portloom::policy
