@@ -204,6 +204,137 @@ TEST_F(Async, GateAdmitsInOrderAndADroppedWaiterLosesNoPermit) {
   EXPECT_EQ(gate->free(), 1u);
 }
 
+TEST_F(Async, ANamedTaskThatWasLateGoesOnAndCanBeAwaitedAgain) {
+  scope.spawn(
+      [](Trace out) -> Task<void> {
+        Task<int> slow = after(2s, 7);
+        std::optional<int> late = co_await before(Agenda::current().now() + 1s, slow);
+        out.add(late ? "in time" : "late");
+        co_await sleep_for(3s);  // it finishes meanwhile, and must not resume us here
+        out.add(Agenda::current().now() >= Instant{4s} ? "slept" : "woken");
+        out.add(std::to_string(co_await slow));
+      },
+      trace);
+  agenda.pass(10s);
+  EXPECT_EQ(*trace.lines, (std::vector<std::string>{"late", "slept", "7"}));
+}
+
+TEST_F(Async, ANamedLoserOfARaceMayFinishLater) {
+  scope.spawn(
+      [](Trace out) -> Task<void> {
+        Task<int> slow = after(2s, 2);
+        auto first = co_await any(after(1s, 1), std::move(slow));
+        out.add(std::get<1>(first) ? "slow" : "fast");
+        out.add(std::to_string(co_await slow));
+      },
+      trace);
+  agenda.pass(10s);
+  EXPECT_EQ(*trace.lines, (std::vector<std::string>{"fast", "2"}));
+}
+
+TEST_F(Async, ADeadlineAndAValueInOneTurnGiveTheValueOrNothingButOnlyOnce) {
+  scope.spawn(
+      [](Trace out) -> Task<void> {
+        for (int i = 0; i < 2; ++i) {
+          Instant both = Agenda::current().now() + 1s;
+          std::optional<int> value = co_await before(both, after(1s, 1));
+          out.add(value ? "value" : "late");
+        }
+      },
+      trace);
+  agenda.pass(5s);
+  EXPECT_EQ(trace.lines->size(), 2u);
+}
+
+TEST_F(Async, WaitersDroppedAfterTheyWereChosenPassOnWhatTheyHad) {
+  auto gate = std::make_shared<Gate>(1);
+  auto queue = std::make_shared<Queue<int>>(4);
+  Event event;
+  std::optional<Gate::Permit> held;
+  auto take_permit = [](std::shared_ptr<Gate> from, std::optional<Gate::Permit>* out) -> Task<void> {
+    out->emplace(co_await from->enter());
+  };
+  scope.spawn(take_permit, gate, &held);
+  agenda.run();
+  auto wait_for_all = [](Trace out, std::shared_ptr<Gate> through, std::string name) -> Task<void> {
+    Gate::Permit permit = co_await through->enter();
+    out.add(name + " entered");
+  };
+  auto pop = [](Trace out, std::shared_ptr<Queue<int>> from, std::string name) -> Task<void> {
+    std::optional<int> item = co_await from->pop();
+    out.add(name + " got " + std::to_string(item.value_or(-1)));
+  };
+  auto wait = [](Trace out, Event* on) -> Task<void> {
+    co_await on->wait();
+    out.add("event");
+  };
+  auto dropped = std::make_unique<Scope>();
+  dropped->spawn(wait_for_all, trace, gate, std::string("dropped"));
+  dropped->spawn(pop, trace, queue, std::string("dropped"));
+  dropped->spawn(wait, trace, &event);
+  agenda.run();
+  scope.spawn(wait_for_all, trace, gate, std::string("next"));
+  scope.spawn(pop, trace, queue, std::string("next"));
+  agenda.run();
+  held.reset();    // chooses the waiter of `dropped`
+  queue->push(5);  // and so does this
+  event.set();
+  dropped.reset();
+  agenda.run();
+  EXPECT_EQ(*trace.lines, (std::vector<std::string>{"next entered", "next got 5"}));
+  EXPECT_EQ(gate->free(), 1u);
+}
+
+// Against the simplest model: every timer fires once, in [deadline, deadline + 2 ticks], and a cancelled one never.
+TEST(TimerWheel, KeepsTimeOverAllLevelsWithCancelling) {
+  struct Entry {
+    ReadyNode node;
+    Timer timer{node};
+    Instant deadline;
+    bool cancelled = false;
+    bool fired = false;
+  };
+  uint64_t state = 42;
+  auto random = [&state](uint64_t bound) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (state >> 33) % bound;
+  };
+  constexpr Duration tick{1 << 20};
+  Instant now{Duration{(int64_t{1} << 44) - (int64_t{1} << 30)}};  // just before several levels turn over
+  TimerWheel wheel(now);
+  std::vector<std::unique_ptr<Entry>> entries;
+  for (int round = 0; round < 4000; ++round) {
+    auto& entry = *entries.emplace_back(std::make_unique<Entry>());
+    uint64_t reach = uint64_t{1} << (random(37) + 1);  // up to two minutes, mostly short
+    entry.deadline = now + Duration{static_cast<int64_t>(random(reach))};
+    wheel.insert(entry.timer, entry.deadline);
+    if (random(3) == 0) {
+      Entry& other = *entries[random(entries.size())];
+      other.cancelled |= !other.fired;
+      other.timer.unlink();
+    }
+    if (random(2) == 0) continue;
+    Instant until = now + Duration{static_cast<int64_t>(random(uint64_t{1} << (random(32) + 1)))};
+    while (now < until) {
+      Instant next = wheel.next();
+      ASSERT_GT(next, now);
+      now = std::min(next, until);
+      List<ReadyNode> ready;
+      wheel.advance(now, ready);
+      while (ReadyNode* node = ready.pop_front())
+        for (auto& fired : entries)
+          if (&fired->node == node) {
+            EXPECT_FALSE(fired->fired || fired->cancelled);
+            EXPECT_GE(now, fired->deadline);
+            EXPECT_LE(now, fired->deadline + 2 * tick);
+            fired->fired = true;
+          }
+    }
+    for (auto& entry_at : entries)
+      if (!entry_at->fired && !entry_at->cancelled) ASSERT_GT(entry_at->deadline + 2 * tick, now);
+  }
+}
+
 TEST_F(Async, GroupYieldsInOrderOfFinishing) {
   scope.spawn(
       [](Trace out) -> Task<void> {

@@ -40,6 +40,10 @@ class List {
  public:
   bool empty() const { return !head_.linked(); }
   void push_back(T& item) { static_cast<Link&>(item).insert_before(head_); }
+  T* after(T& item) {
+    Link* next = static_cast<Link&>(item).next();
+    return next == &head_ ? nullptr : static_cast<T*>(next);
+  }
   T* front() { return empty() ? nullptr : static_cast<T*>(head_.next()); }
   T* pop_front() {
     T* item = front();

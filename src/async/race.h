@@ -17,6 +17,7 @@ template <class T>
 class [[nodiscard]] BeforeAwaiter {
  public:
   BeforeAwaiter(Instant deadline, Task<T>& task) : task_(task), deadline_(deadline), timer_(node_) {}
+  ~BeforeAwaiter() { task_.finish_towards_nobody(); }
   bool await_ready() { return task_.start(); }
   void await_suspend(std::coroutine_handle<> awaiting) {
     node_.handle = awaiting;
@@ -27,6 +28,7 @@ class [[nodiscard]] BeforeAwaiter {
   std::optional<typename Task<T>::Value> await_resume() {
     timer_.unlink();
     node_.unlink();
+    task_.finish_towards_nobody();  // a named task goes on and may be awaited again
     if (!task_.done()) return std::nullopt;
     return task_.take();
   }
@@ -52,6 +54,7 @@ template <class T>
 class [[nodiscard]] UnlessAwaiter {
  public:
   UnlessAwaiter(Event& event, Task<T>& task) : task_(task), event_(event) {}
+  ~UnlessAwaiter() { task_.finish_towards_nobody(); }
   bool await_ready() { return event_.is_set() || task_.start(); }
   void await_suspend(std::coroutine_handle<> awaiting) {
     node_.handle = awaiting;
@@ -64,6 +67,7 @@ class [[nodiscard]] UnlessAwaiter {
   // Empty when the event came first.
   std::optional<typename Task<T>::Value> await_resume() {
     node_.unlink();
+    task_.finish_towards_nobody();
     if (!task_.done()) return std::nullopt;
     return task_.take();
   }
@@ -80,12 +84,20 @@ UnlessAwaiter<T> unless(Event& event, Task<T>&& task [[clang::lifetimebound]]) {
   return {event, task};
 }
 
+template <class T>
+UnlessAwaiter<T> unless(Event& event, Task<T>& task [[clang::lifetimebound]]) {
+  return {event, task};
+}
+
 // Runs all tasks at once and resumes its awaiter when `needed` of them have finished.
 template <class... Ts>
 class Together : private Joint {
  public:
   Together(size_t needed, Task<Ts>&... tasks) : tasks_(tasks...), missing_(needed) {}
   Together(const Together&) = delete;
+  ~Together() {  // a named loser lives on
+    std::apply([](auto&... task) { (task.finish_towards_nobody(), ...); }, tasks_);
+  }
   bool await_ready() {
     std::apply([this](auto&... task) { (this->start(task), ...); }, tasks_);
     return missing_ == 0;

@@ -96,6 +96,11 @@ class [[nodiscard, clang::coro_return_type, clang::coro_lifetimebound]] Task {
   // For async/race.h: who is resumed when it finishes.
   void finish_towards(std::coroutine_handle<> continuation) { frame_.promise().continuation = continuation; }
   void finish_towards(Joint& joint) { frame_.promise().joint = &joint; }
+  void finish_towards_nobody() {
+    if (!frame_) return;
+    frame_.promise().continuation = std::noop_coroutine();
+    frame_.promise().joint = nullptr;
+  }
 
   struct ReadyTag {};
   template <class U>
@@ -113,7 +118,7 @@ class [[nodiscard, clang::coro_return_type, clang::coro_lifetimebound]] Task {
 template <class T>
 struct Task<T>::promise_type : TaskPromise {
   Task get_return_object() { return Task(*this); }  // built in the caller's place: Task never moves
-  template <class U>
+  template <class U = Value>
   void return_value(U&& value) {
     task->value_.emplace(std::forward<U>(value));
   }

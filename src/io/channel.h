@@ -61,6 +61,7 @@ struct Channel : Link, Pooled {
   Loop& loop;
   int descriptor = -1;
   uint16_t inflight = 0;       // io_uring: operations whose completion is still to come
+  uint32_t bulk_max = 0;       // how much whoever waits in receive_bulk will take
   bool fresh : 1 = false;      // bytes came since receive() was last answered
   bool ended : 1 = false;      // the peer has sent its FIN
   bool broken : 1 = false;     // reset, or another error

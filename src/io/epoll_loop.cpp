@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <unordered_set>
 #include <vector>
 
 #include "io/engines.h"
@@ -18,6 +19,8 @@ namespace {
 
 constexpr size_t scratch_bytes = 64 * 1024;
 constexpr int events_max = 128;
+
+class EpollPort;
 
 class EpollLoop final : public Loop {
  public:
@@ -40,6 +43,7 @@ class EpollLoop final : public Loop {
   void start_send(Channel& channel) override { push(channel); }
   void start_connect(Channel& channel, const Address& address) override;
   void shutdown_write(Channel& channel) override { ::shutdown(channel.descriptor, SHUT_WR); }
+  void shutdown_read(Channel& channel) override { ::shutdown(channel.descriptor, SHUT_RD); }
   void release(Channel& channel) override;
   Result<std::unique_ptr<Port>> open_port(const Address& address, bool shared) override;
   Result<Channel*> open_connection(const Address& address) override;
@@ -63,13 +67,17 @@ class EpollLoop final : public Loop {
   Channel* lent_to_ = nullptr;
   List<Channel> channels_;
   List<Channel> released_;
+  std::unordered_set<EpollPort*> ports_;
 };
 
 // Ports are told from channels by the lowest bit of the registered pointer.
 class EpollPort final : public Port {
  public:
-  EpollPort(EpollLoop& loop, int descriptor) : loop_(loop), descriptor_(descriptor) {}
-  ~EpollPort() override { ::close(descriptor_); }
+  EpollPort(EpollLoop& loop, int descriptor) : loop_(loop), descriptor_(descriptor) { loop_.ports_.insert(this); }
+  ~EpollPort() override {
+    loop_.ports_.erase(this);
+    ::close(descriptor_);
+  }
   bool poll() override {
     if (!readable) return false;
     sockaddr_storage storage;
@@ -108,8 +116,9 @@ void EpollLoop::turn(Duration wait_max) {
       mailbox_.deliver();
     } else if ((event.data.u64 & 1) != 0) {
       auto* port = reinterpret_cast<EpollPort*>(event.data.u64 & ~uint64_t{1});
+      if (!ports_.contains(port)) continue;  // closed earlier in this turn
       port->readable = true;
-      if (port->waiter != nullptr && port->poll()) wake(port->waiter);
+      if (port->waiter != nullptr && !port->waiter->linked() && port->poll()) wake(port->waiter);
     } else {
       auto& channel = *static_cast<Channel*>(event.data.ptr);
       if (!channel.released) handle(channel, event.events);
@@ -153,8 +162,8 @@ void EpollLoop::handle(Channel& channel, uint32_t events) {
     channel.hung_up = true;
     if ((events & (EPOLLERR | EPOLLHUP)) != 0 && (events & EPOLLIN) == 0) depart(channel, (events & EPOLLERR) != 0);
   }
-  if (channel.reader != nullptr) {
-    if (channel.wants_bulk ? poll_bulk(channel, scratch_bytes) : poll_input(channel)) wake(channel.reader);
+  if (channel.reader != nullptr && !channel.reader->linked()) {
+    if (channel.wants_bulk ? poll_bulk(channel, channel.bulk_max) : poll_input(channel)) wake(channel.reader);
   } else if (channel.hung_up && !channel.ended) {
     // Nobody reads: the end is announced, and found again by whoever reads next.
     channel.departure.set();

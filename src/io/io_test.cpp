@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -191,6 +192,221 @@ TEST_P(Io, ADroppedSendKeepsItsBytesUntilTheKernelIsDone) {
   run(done);
 }
 
+// Two connected sockets, made by turning `loop`.
+struct Pair {
+  Socket client;
+  Socket server;
+};
+Task<void> make_client(Address address, Socket* out, bool* done) {
+  Result<Socket> socket = co_await connect(address);
+  if (socket) *out = std::move(*socket);
+  *done = true;
+}
+Task<void> make_server(Listener* listener, Socket* out, bool* done) {
+  Result<Accepted> accepted = co_await listener->accept();
+  *out = std::move(accepted->socket);
+  *done = true;
+}
+
+class IoPair : public Io {
+ protected:
+  void SetUp() override {
+    Io::SetUp();
+    if (!loop) return;
+    listener.emplace(std::move(*listen(Address::loopback(0), false)));
+    bool ends[2] = {};
+    scope.spawn(make_server, &*listener, &pair.server, &ends[0]);
+    scope.spawn(make_client, listener->address(), &pair.client, &ends[1]);
+    run(ends[0]);
+    run(ends[1]);
+  }
+  void TearDown() override {
+    pair.client.close();
+    pair.server.close();
+    scope.cancel();
+    listener.reset();
+    Io::TearDown();
+  }
+  // Turns until nothing comes any more for a while.
+  void settle() {
+    for (int i = 0; i < 20; ++i) loop->turn(5ms);
+  }
+  std::optional<Listener> listener;
+  Pair pair;
+  Scope scope;
+};
+
+Task<void> read_bulks(Socket* socket, size_t bytes_max, size_t total, std::string* got, bool* done) {
+  while (got->size() < total) {
+    Bulk bulk = co_await socket->receive_bulk(bytes_max);
+    if (bulk.arrival != Arrival::bytes) break;
+    EXPECT_LE(bulk.bytes.size(), bytes_max);
+    *got += bulk.bytes;
+  }
+  *done = true;
+}
+
+TEST_P(IoPair, ABulkReadThatIsLateBringsNothingAndLosesNothing) {
+  if (!loop) return;
+  bool done = false;
+  std::string got;
+  scope.spawn(
+      [](Socket* client, Socket* server, std::string* all, bool* end) -> Task<void> {
+        for (int i = 0; i < 3; ++i) {
+          Bulk bulk = co_await server->receive_bulk(64 * 1024, Agenda::current().now() + 5ms);
+          EXPECT_EQ(bulk.arrival, Arrival::late);
+          EXPECT_TRUE(bulk.bytes.empty());
+        }
+        EXPECT_TRUE(co_await client->send(Bytes::literal("0123456789")));
+        co_await read_bulks(server, 4, 10, all, end);  // asks for less than the read that is still out
+      },
+      &pair.client, &pair.server, &got, &done);
+  run(done);
+  EXPECT_EQ(got, "0123456789");
+}
+
+TEST_P(IoPair, ABulkReadNeverBringsMoreThanWasAsked) {
+  if (!loop) return;
+  bool done = false;
+  std::string got;
+  scope.spawn(read_bulks, &pair.server, size_t{10}, size_t{100}, &got, &done);
+  settle();
+  pair.client.post(Bytes::copy(std::string(100, 'x')));  // arrives at once, while the reader waits for ten
+  run(done);
+  EXPECT_EQ(got.size(), 100u);
+}
+
+TEST_P(IoPair, ABulkReaderDroppedAfterItWasWokenLosesNothing) {
+  if (!loop) return;
+  {
+    BulkAwaiter dropped = pair.server.receive_bulk();
+    if (!dropped.await_ready()) dropped.await_suspend(std::noop_coroutine());
+    pair.client.post(Bytes::literal("hello"));
+    settle();
+  }
+  EXPECT_EQ(pair.server.input(), "hello");
+}
+
+TEST_P(IoPair, AnAcceptDroppedAfterItWasWokenLosesNoConnection) {
+  if (!loop) return;
+  Socket client;
+  Socket server;
+  bool ends[2] = {};
+  {
+    Listener::AcceptAwaiter dropped = listener->accept();
+    if (!dropped.await_ready()) dropped.await_suspend(std::noop_coroutine());
+    scope.spawn(make_client, listener->address(), &client, &ends[0]);
+    settle();
+  }
+  scope.spawn(make_server, &*listener, &server, &ends[1]);
+  run(ends[0]);
+  run(ends[1]);
+}
+
+TEST_P(IoPair, AReaderThatClosesItsSocketOverLentBytesIsSafe) {
+  if (!loop) return;
+  bool done = false;
+  scope.spawn(
+      [](Socket* server, bool* end) -> Task<void> {
+        EXPECT_EQ(co_await server->receive(), Arrival::bytes);
+        server->close();
+        *end = true;
+      },
+      &pair.server, &done);
+  settle();
+  pair.client.post(Bytes::literal("hello"));
+  run(done);
+  settle();
+}
+
+TEST_P(Io, AListenerClosedInTheTurnOfItsConnection) {
+  if (!loop) return;
+  std::optional<Listener> listeners[2];
+  for (auto& listener : listeners) listener.emplace(std::move(*listen(Address::loopback(0), false)));
+  Scope scope;
+  Socket clients[2];
+  bool ends[2] = {};
+  Scope acceptors[2];
+  for (int i = 0; i < 2; ++i)
+    acceptors[i].spawn(
+        [](std::optional<Listener>* mine, std::optional<Listener>* other, Scope* waiting) -> Task<void> {
+          Result<Accepted> accepted = co_await (*mine)->accept();
+          waiting->cancel();
+          other->reset();
+        },
+        &listeners[i], &listeners[1 - i], &acceptors[1 - i]);
+  for (int i = 0; i < 2; ++i) scope.spawn(make_client, listeners[i]->address(), &clients[i], &ends[i]);
+  for (int i = 0; i < 20; ++i) loop->turn(5ms);
+  EXPECT_TRUE(ends[0] && ends[1]);
+  EXPECT_NE(listeners[0].has_value(), listeners[1].has_value());
+}
+
+TEST_P(Io, APeerThatResetsBeforeItIsAcceptedIsNobodysNeighbour) {
+  if (!loop) return;
+  Result<Listener> listener = listen(Address::loopback(0), false);
+  Scope scope;
+  bool done = false;
+  auto once = [](Listener* at, bool* end) -> Task<void> {
+    while (true) {
+      Result<Accepted> accepted = co_await at->accept();
+      EXPECT_EQ(accepted->peer.text().substr(0, 10), "127.0.0.1:");
+      Arrival arrival = co_await accepted->socket.receive();
+      if (arrival == Arrival::bytes && accepted->socket.input() == "good") break;
+    }
+    *end = true;
+  };
+  scope.spawn(once, &*listener, &done);
+  loop->turn(0ns);
+  sockaddr_storage storage;
+  socklen_t size = listener->address().fill(storage);
+  for (bool reset : {true, false}) {
+    int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ASSERT_EQ(::connect(client, reinterpret_cast<sockaddr*>(&storage), size), 0);
+    ASSERT_EQ(::send(client, reset ? "evil" : "good", 4, MSG_NOSIGNAL), 4);
+    linger hard{.l_onoff = 1, .l_linger = 0};
+    if (reset) ::setsockopt(client, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    ::close(client);
+  }
+  run(done);
+}
+
+// More bytes at once than the ring of io_uring has buffers, and nobody reads: each departure must be noticed all the same.
+TEST_P(Io, DeparturesAreNoticedWhenBuffersRunShort) {
+  if (!loop) return;
+  constexpr size_t many = 200;
+  Result<Listener> listener = listen(Address::loopback(0), false);
+  Scope scope;
+  std::vector<Socket> clients(many);
+  size_t connected = 0;
+  size_t first_read = 0;
+  size_t departed = 0;
+  auto serve = [](Listener* at, size_t* read, size_t* gone) -> Task<void> {
+    Result<Accepted> accepted = co_await at->accept();
+    EXPECT_EQ(co_await accepted->socket.receive(), Arrival::bytes);
+    ++*read;
+    co_await accepted->socket.departure().wait();
+    ++*gone;
+  };
+  auto begin = [](Address address, Socket* out, size_t* count) -> Task<void> {
+    Result<Socket> socket = co_await connect(address);
+    *out = std::move(*socket);
+    EXPECT_TRUE(co_await out->send(Bytes::literal("x")));
+    ++*count;
+  };
+  for (size_t i = 0; i < many; ++i) {  // one after the other: a listener has one acceptor at a time
+    scope.spawn(serve, &*listener, &first_read, &departed);
+    scope.spawn(begin, listener->address(), &clients[i], &connected);
+    for (int turn = 0; turn < 1000 && (connected <= i || first_read <= i); ++turn) loop->turn(5ms);
+  }
+  ASSERT_EQ(first_read, many);
+  Bytes burst = Bytes::copy(std::string(16'000, 'y'));
+  for (Socket& client : clients) client.post(burst);
+  for (int i = 0; i < 20; ++i) loop->turn(5ms);
+  for (Socket& client : clients) client.close();
+  for (int i = 0; i < 200 && departed < many; ++i) loop->turn(5ms);
+  EXPECT_EQ(departed, many);
+}
+
 TEST_P(Io, UnixSocketsAndMailbox) {
   if (!loop) return;
   std::string path = "/tmp/portloom-io-test-" + std::to_string(getpid()) + ".sock";
@@ -208,6 +424,8 @@ TEST_P(Io, UnixSocketsAndMailbox) {
   ::unlink(path.c_str());
 }
 
+INSTANTIATE_TEST_SUITE_P(Engines, IoPair, testing::Values(Engine::epoll, Engine::io_uring),
+                         [](const auto& engine) { return engine.param == Engine::epoll ? "epoll" : "io_uring"; });
 INSTANTIATE_TEST_SUITE_P(Engines, Io, testing::Values(Engine::epoll, Engine::io_uring),
                          [](const auto& engine) { return engine.param == Engine::epoll ? "epoll" : "io_uring"; });
 

@@ -28,6 +28,10 @@ std::unexpected<Error> system_failure(int error, std::string_view doing, const A
 
 }  // namespace
 
+Port::~Port() {
+  if (accepted != nullptr) accepted->loop.release(*accepted);
+}
+
 std::optional<Engine> parse_engine(std::string_view text) {
   if (text == "auto") return Engine::automatic;
   if (text == "io_uring") return Engine::io_uring;

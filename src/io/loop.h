@@ -19,12 +19,12 @@ namespace portloom::io {
 
 // A listening socket as an engine sees it.
 struct Port {
-  virtual ~Port() = default;
+  virtual ~Port();  // closes what was accepted and never fetched
   // Takes the next connection if there is one; false: `waiter` is made ready later.
   virtual bool poll() = 0;
   Address address;
   ReadyNode* waiter = nullptr;
-  // What poll() or the engine found.
+  // What poll() or the engine found. Not overwritten: poll() is called only when the last one was fetched.
   Channel* accepted = nullptr;
   Address peer;
   int error = 0;
@@ -49,6 +49,7 @@ class Loop : public Agenda {
   virtual void start_send(Channel& channel) = 0;               // channel.sending is there; reset to null when it has gone
   virtual void start_connect(Channel& channel, const Address& address) = 0;  // wakes writer; connected or broken is set
   virtual void shutdown_write(Channel& channel) = 0;
+  virtual void shutdown_read(Channel& channel) = 0;  // our reader sees the end
   virtual void release(Channel& channel) = 0;
   virtual Result<std::unique_ptr<Port>> open_port(const Address& address, bool shared) = 0;
   virtual Result<Channel*> open_connection(const Address& address) = 0;

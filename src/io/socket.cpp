@@ -53,7 +53,15 @@ bool Sending::advance(size_t count) {
 Bulk BulkAwaiter::await_resume() {
   channel_.reader = nullptr;
   channel_.wants_bulk = false;
-  if (!channel_.bulk.empty()) return {Arrival::bytes, std::move(channel_.bulk)};
+  if (!channel_.bulk_out && !channel_.bulk.empty()) {  // else the kernel still has it
+    Bytes bytes = std::exchange(channel_.bulk, {});
+    if (bytes.size() > bytes_max_) {  // it was asked for by an earlier reader, who wanted more
+      channel_.stash.append(bytes.view().substr(bytes_max_));
+      channel_.fresh = true;
+      bytes.truncate(bytes_max_);
+    }
+    return {Arrival::bytes, std::move(bytes)};
+  }
   std::string_view input = channel_.input();
   if (!input.empty()) {
     input = input.substr(0, bytes_max_);

@@ -63,12 +63,15 @@ class [[nodiscard]] BulkAwaiter {
   BulkAwaiter(Channel& channel, size_t bytes_max, Instant deadline)
       : channel_(channel), bytes_max_(bytes_max), deadline_(deadline), timer_(node_) {}
   ~BulkAwaiter() {
-    if (channel_.reader == &node_) {
-      channel_.reader = nullptr;
-      channel_.wants_bulk = false;
-    }
+    if (channel_.reader != &node_) return;
+    channel_.reader = nullptr;
+    channel_.wants_bulk = false;
+    if (channel_.bulk_out || channel_.bulk.empty()) return;
+    channel_.stash.append(std::exchange(channel_.bulk, {}));  // dropped after it was woken: the next reader finds the bytes
+    channel_.fresh = true;
   }
   bool await_ready() {
+    channel_.bulk_max = static_cast<uint32_t>(bytes_max_);
     return !channel_.input().empty() || channel_.ended || channel_.broken || channel_.loop.poll_bulk(channel_, bytes_max_);
   }
   void await_suspend(std::coroutine_handle<> awaiting) {
@@ -153,6 +156,8 @@ class Socket {
   bool sending() const { return channel_->sending != nullptr; }
   bool send_broken() const { return channel_->send_broken; }
   void shutdown_write() { channel_->loop.shutdown_write(*channel_); }
+  // The reader sees the end of the stream, whatever the peer does.
+  void shutdown_read() { channel_->loop.shutdown_read(*channel_); }
 
   // Set once the peer has sent its FIN (ended()) or the connection broke (broken()). Known without reading only while
   // head mode is armed (a receive() was called before).
@@ -182,7 +187,7 @@ class Listener {
     ~AcceptAwaiter() {
       if (port_.waiter == &node_) port_.waiter = nullptr;
     }
-    bool await_ready() { return port_.poll(); }
+    bool await_ready() { return port_.accepted != nullptr || port_.poll(); }  // one may be left by a waiter that was dropped
     void await_suspend(std::coroutine_handle<> awaiting) {
       node_.handle = awaiting;
       port_.waiter = &node_;

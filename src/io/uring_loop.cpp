@@ -13,7 +13,7 @@
 #include <cerrno>
 #include <cstring>
 #include <deque>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "io/engines.h"
 
@@ -30,6 +30,7 @@ enum class Operation : uint64_t { none, receive, bulk, send, connect, accept, wa
 constexpr uint64_t operation_mask = 7;
 
 struct UringPort;
+void* number_as_object(uint64_t number) { return reinterpret_cast<void*>(number * (operation_mask + 1)); }
 
 class UringLoop final : public Loop {
  public:
@@ -46,6 +47,7 @@ class UringLoop final : public Loop {
   void start_send(Channel& channel) override;
   void start_connect(Channel& channel, const Address& address) override;
   void shutdown_write(Channel& channel) override { ::shutdown(channel.descriptor, SHUT_WR); }
+  void shutdown_read(Channel& channel) override { ::shutdown(channel.descriptor, SHUT_RD); }
   void release(Channel& channel) override;
   Result<std::unique_ptr<Port>> open_port(const Address& address, bool shared) override;
   Result<Channel*> open_connection(const Address& address) override;
@@ -62,7 +64,7 @@ class UringLoop final : public Loop {
   void received(Channel& channel, const io_uring_cqe& completion);
   void received_bulk(Channel& channel, int result);
   void sent(Channel& channel, int result);
-  void accepted(UringPort& port, const io_uring_cqe& completion);
+  void accepted(const io_uring_cqe& completion);
   void give_back(unsigned buffer);
   void settle(Channel& channel);
 
@@ -73,7 +75,8 @@ class UringLoop final : public Loop {
   List<Channel> channels_;
   List<Channel> released_at_end_;
   Channel* keep_alive_ = nullptr;  // whose lent bytes are being read; null once it is deleted
-  std::unordered_set<UringPort*> ports_;
+  std::unordered_map<uint64_t, UringPort*> ports_;  // by number: memory is reused while completions are on their way
+  uint64_t next_port_ = 0;
 };
 
 struct UringPort final : Port {
@@ -84,13 +87,15 @@ struct UringPort final : Port {
     ::close(descriptor);
   }
   bool poll() override {
-    if (!queue.empty()) {
+    while (!queue.empty()) {
       int connected = queue.front();
       queue.pop_front();
       sockaddr_storage storage;
       socklen_t size = sizeof storage;
-      std::memset(&storage, 0, sizeof storage);
-      ::getpeername(connected, reinterpret_cast<sockaddr*>(&storage), &size);
+      if (::getpeername(connected, reinterpret_cast<sockaddr*>(&storage), &size) != 0) {
+        ::close(connected);  // reset already; nobody may be served whose address is not known
+        continue;
+      }
       peer = Address::from(reinterpret_cast<sockaddr*>(&storage), size);
       accepted = loop.adopt(connected);
       return true;
@@ -102,6 +107,7 @@ struct UringPort final : Port {
   UringLoop& loop;
   int descriptor;
   std::deque<int> queue;
+  uint64_t number = 0;  // of the accept that is out
   bool armed = false;
 };
 
@@ -229,7 +235,7 @@ bool UringLoop::poll_bulk(Channel& channel, size_t) {
 
 void UringLoop::submit_bulk(Channel& channel) {
   if (channel.ended || channel.broken || channel.released) return;
-  channel.bulk = Bytes::uninitialized(64 * 1024);
+  channel.bulk = Bytes::uninitialized(channel.bulk_max);
   prepared(entry(&channel, Operation::bulk), [&](io_uring_sqe* sqe) {
     io_uring_prep_recv(sqe, channel.descriptor, channel.bulk.writable(), channel.bulk.size(), 0);
   });
@@ -305,7 +311,7 @@ void UringLoop::complete(const io_uring_cqe& completion) {
       if ((completion.flags & IORING_CQE_F_MORE) == 0) listen_to_mailbox();
       run_ready();
       return;
-    case Operation::accept: return accepted(*static_cast<UringPort*>(object), completion);
+    case Operation::accept: return accepted(completion);
     case Operation::receive: return received(*static_cast<Channel*>(object), completion);
     default: break;
   }
@@ -325,6 +331,7 @@ void UringLoop::complete(const io_uring_cqe& completion) {
 
 void UringLoop::received(Channel& channel, const io_uring_cqe& completion) {
   bool more = (completion.flags & IORING_CQE_F_MORE) != 0;
+  bool cancelled = channel.cancelling;
   if (!more) {
     --channel.inflight;
     channel.armed = channel.cancelling = false;
@@ -350,8 +357,8 @@ void UringLoop::received(Channel& channel, const io_uring_cqe& completion) {
   } else if (completion.res == 0) {
     depart(channel, false);
   } else if (completion.res == -ECANCELED || completion.res == -ENOBUFS) {
-    // Cancelled for body mode or because nobody reads; or the ring was empty for a moment: whoever waits asks again.
-    if (channel.reader != nullptr) {
+    // Cancelled for body mode or because nobody reads; or the ring was empty for a moment. Who was woken already asks again.
+    if (channel.reader != nullptr && !channel.reader->linked()) {
       if (channel.wants_bulk)
         submit_bulk(channel);
       else
@@ -360,7 +367,9 @@ void UringLoop::received(Channel& channel, const io_uring_cqe& completion) {
   } else if (completion.res < 0) {
     depart(channel, true);
   }
-  if (!more && completion.res > 0 && channel.reader != nullptr && !channel.wants_bulk && !channel.reader->linked()) arm(channel);
+  // The kernel ended it unasked (no buffer, no room for completions): a departure must still be noticed while nobody reads.
+  bool unasked = !more && !cancelled && (completion.res > 0 || completion.res == -ENOBUFS);
+  if (unasked && !channel.wants_bulk && channel.stash.view().size() <= stash_pause) arm(channel);
   keep_alive_ = &channel;
   run_ready();
   if (lent && keep_alive_ == &channel) keep_rest(channel);
@@ -400,30 +409,36 @@ void UringLoop::sent(Channel& channel, int result) {
 
 void UringLoop::accept(UringPort& port) {
   port.armed = true;
-  ports_.insert(&port);
-  prepared(entry(&port, Operation::accept), [&](io_uring_sqe* sqe) {
+  port.number = ++next_port_;
+  ports_.emplace(port.number, &port);
+  prepared(entry(number_as_object(port.number), Operation::accept), [&](io_uring_sqe* sqe) {
     io_uring_prep_multishot_accept(sqe, port.descriptor, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
   });
 }
 
 void UringLoop::forget(UringPort& port) {
-  if (ports_.erase(&port) == 0 || !port.armed) return;
-  uint64_t target = reinterpret_cast<uint64_t>(&port) | static_cast<uint64_t>(Operation::accept);
+  if (ports_.erase(port.number) == 0 || !port.armed) return;
+  uint64_t target = reinterpret_cast<uint64_t>(number_as_object(port.number)) | static_cast<uint64_t>(Operation::accept);
   prepared(entry(nullptr, Operation::none), [&](io_uring_sqe* sqe) { io_uring_prep_cancel64(sqe, target, 0); });
   io_uring_submit(&ring_);  // before the descriptor is closed
 }
 
-void UringLoop::accepted(UringPort& port, const io_uring_cqe& completion) {
-  if (!ports_.contains(&port)) {  // the port was closed meanwhile
+void UringLoop::accepted(const io_uring_cqe& completion) {
+  auto found = ports_.find(completion.user_data / (operation_mask + 1));
+  if (found == ports_.end()) {  // the port was closed meanwhile
     if (completion.res >= 0) ::close(completion.res);
     return;
   }
-  if ((completion.flags & IORING_CQE_F_MORE) == 0) port.armed = false;
+  UringPort& port = *found->second;
+  if ((completion.flags & IORING_CQE_F_MORE) == 0) {
+    port.armed = false;
+    ports_.erase(found);
+  }
   if (completion.res >= 0)
     port.queue.push_back(completion.res);
   else if (completion.res != -ECANCELED && completion.res != -ECONNABORTED)
     port.error = -completion.res;
-  if (port.waiter != nullptr && port.poll()) wake(port.waiter);
+  if (port.waiter != nullptr && !port.waiter->linked() && port.poll()) wake(port.waiter);
   run_ready();
 }
 
