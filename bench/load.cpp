@@ -1,0 +1,358 @@
+// load.cpp
+//
+// Closed-loop load generator: N keep-alive connections, each with one request under way. Made to be cheap, because it shares a
+// core with the origin: one recv per small answer, and bodies are counted and thrown away inside the kernel (MSG_TRUNC).
+//
+// It measures only between two marks, so that the rig can read the proxy's CPU exactly around a known number of requests:
+// after the warm-up it prints "ready" and waits for a line on standard input (--gate); then it prints one JSON line, and keeps
+// its connections open until standard input ends.
+//
+// --rps fixes the rate. A request's latency then counts from the moment it was due, so a stall is not hidden by the requests
+// that could not be sent meanwhile. --idle N opens N connections, makes one request on each, and holds them.
+
+#include <poll.h>
+#include <sys/epoll.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "histogram.h"
+#include "sockets.h"
+
+namespace bench {
+namespace {
+
+struct Options {
+  sockaddr_in to{};
+  std::string path = "/1k";
+  uint64_t connections = 1;
+  uint64_t requests = 0;  // 0: until the duration has passed
+  uint64_t warmup = 0;
+  uint64_t duration = 0;  // seconds; 0: until the requests are done
+  uint64_t rps = 0;       // 0: as fast as answers come
+  uint64_t body_bytes = 1'024;
+  uint64_t idle = 0;
+  bool gate = false;
+};
+
+Options parse_options(int argc, char** argv) {
+  constexpr const char* kUsage =
+      "usage: bench_load --to ADDRESS:PORT [--path P] [--body-bytes N] [--connections N] [--requests N | --duration SECONDS]\n"
+      "                  [--warmup N] [--rps N] [--gate 1] [--idle N]";
+  Options options;
+  bool has_target = false;
+  for (int i = 1; i < argc; i += 2) {
+    if (i + 1 == argc) usage(kUsage);
+    const std::string_view name = argv[i];
+    const std::string_view value = argv[i + 1];
+    if (name == "--to")
+      options.to = parse_address(value), has_target = true;
+    else if (name == "--path")
+      options.path = value;
+    else if (name == "--body-bytes")
+      options.body_bytes = parse_number(value);
+    else if (name == "--connections")
+      options.connections = parse_number(value);
+    else if (name == "--requests")
+      options.requests = parse_number(value);
+    else if (name == "--duration")
+      options.duration = parse_number(value);
+    else if (name == "--warmup")
+      options.warmup = parse_number(value);
+    else if (name == "--rps")
+      options.rps = parse_number(value);
+    else if (name == "--gate")
+      options.gate = parse_number(value) != 0;
+    else if (name == "--idle")
+      options.idle = parse_number(value);
+    else
+      usage(kUsage);
+  }
+  if (!has_target || (options.idle == 0 && options.requests == 0 && options.duration == 0)) usage(kUsage);
+  return options;
+}
+
+uint64_t now_ns() {
+  timespec time{};
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
+}
+
+double own_cpu_us() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto microseconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_usec); };
+  return microseconds(usage.ru_utime) + microseconds(usage.ru_stime);
+}
+
+struct Connection {
+  int fd = -1;
+  bool busy = false;
+  bool in_body = false;
+  uint64_t begun = 0;      // when the request under way was sent, or was due
+  uint64_t remaining = 0;  // body bytes to come
+  std::string head;        // the beginning of an answer whose head is not complete
+};
+
+struct Head {
+  bool valid = false;
+  size_t bytes = 0;  // 0: not complete yet
+  int status = 0;
+  uint64_t content_length = 0;
+};
+
+Head parse_head(std::string_view bytes) {
+  Head head;
+  const size_t end = bytes.find("\r\n\r\n");
+  if (end == std::string_view::npos) return head;
+  head.bytes = end + 4;
+  if (bytes.size() < 12 || bytes.substr(0, 9) != "HTTP/1.1 ") return head;
+  head.status = static_cast<int>(parse_number(bytes.substr(9, 3)));
+  constexpr std::string_view kName = "content-length:";
+  for (size_t line = bytes.find("\r\n"); line < end; line = bytes.find("\r\n", line + 2)) {
+    const std::string_view field = bytes.substr(line + 2, kName.size());
+    if (field.size() < kName.size() || strncasecmp(field.data(), kName.data(), kName.size()) != 0) continue;
+    std::string_view value = bytes.substr(line + 2 + kName.size());
+    value = value.substr(0, value.find('\r'));
+    value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
+    head.content_length = parse_number(value);
+    head.valid = true;
+    return head;
+  }
+  return head;
+}
+
+class Load {
+ public:
+  explicit Load(const Options& options) : options_(options), scratch_(65'536) {
+    request_ = "GET " + options_.path + " HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench_load\r\nAccept: */*\r\n\r\n";
+    epoll_ = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll_ < 0) fail("epoll_create1");
+  }
+
+  int run() {
+    connections_.resize(options_.idle > 0 ? options_.idle : options_.connections);
+    for (Connection& connection : connections_) open(connection);
+    return options_.idle > 0 ? hold_idle() : measure();
+  }
+
+ private:
+  int measure() {
+    drive(std::max(options_.warmup, options_.connections), 0, 0);
+    if (options_.gate) {
+      std::puts("ready");
+      std::fflush(stdout);
+      wait_for_line();
+    }
+    latencies_ = {};
+    errors_ = 0;
+    const double cpu_begin = own_cpu_us();
+    const uint64_t begin = now_ns();
+    const uint64_t done = drive(options_.requests, options_.duration * 1'000'000'000, options_.rps);
+    const double seconds = static_cast<double>(now_ns() - begin) / 1e9;
+    std::printf(
+        "{\"requests\": %lu, \"errors\": %lu, \"seconds\": %.6f, \"requests_per_second\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f, "
+        "\"max_us\": %.1f, \"load_cpu_us\": %.0f}\n",
+        done, errors_, seconds, static_cast<double>(done) / seconds, latencies_.percentile(0.5) / 1e3, latencies_.percentile(0.99) / 1e3,
+        static_cast<double>(latencies_.max()) / 1e3, own_cpu_us() - cpu_begin);
+    return finish();
+  }
+
+  // At most 64 requests at a time, so that the proxy's pool of upstream connections stays small while clients are many.
+  int hold_idle() {
+    constexpr size_t kTogether = 64;
+    uint64_t next = 0;
+    uint64_t busy = 0;
+    while (next < connections_.size() || busy > 0) {
+      while (next < connections_.size() && busy < kTogether) {
+        if (begin_request(connections_[next++], now_ns())) ++busy;
+      }
+      if (busy > 0) busy -= turn(-1);
+    }
+    std::printf("{\"held\": %zu, \"errors\": %lu}\n", connections_.size(), errors_);
+    std::fflush(stdout);
+    wait_for_line();
+    uint64_t closed = 0;
+    for (const Connection& connection : connections_) {
+      char byte = 0;
+      if (recv(connection.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN) ++closed;
+    }
+    std::printf("{\"closed_while_idle\": %lu}\n", closed);
+    return finish();
+  }
+
+  int finish() {
+    std::fflush(stdout);
+    if (options_.gate) {
+      while (wait_for_line()) {
+      }
+    }
+    return errors_ == 0 ? 0 : 3;
+  }
+
+  // False at the end of input.
+  static bool wait_for_line() {
+    char byte = 0;
+    ssize_t got = 0;
+    while ((got = read(STDIN_FILENO, &byte, 1)) == 1 && byte != '\n') {
+    }
+    return got == 1;
+  }
+
+  // Makes requests until `count` are done (if not 0) or `duration` has passed (if not 0). Returns how many were answered.
+  uint64_t drive(uint64_t count, uint64_t duration, uint64_t rps) {
+    const uint64_t begin = now_ns();
+    uint64_t started = 0;
+    uint64_t ended = 0;
+    std::deque<Connection*> free;
+    for (Connection& connection : connections_) free.push_back(&connection);
+    bool closing = false;
+    while (true) {
+      const uint64_t now = now_ns();
+      closing = (count > 0 && started == count) || (duration > 0 && now - begin >= duration);
+      if (closing && started == ended) return ended;
+      for (; !closing && !free.empty(); closing = count > 0 && started == count) {
+        const uint64_t due = rps > 0 ? begin + started * 1'000'000'000 / rps : now_ns();
+        if (due > now_ns()) break;
+        Connection& connection = *free.front();
+        free.pop_front();
+        ++started;
+        if (!begin_request(connection, due)) {
+          ++ended;
+          free.push_back(&connection);
+        }
+      }
+      int64_t wait_ns = -1;
+      if (!closing && rps > 0 && !free.empty()) {
+        const uint64_t due = begin + started * 1'000'000'000 / rps;
+        wait_ns = due > now_ns() ? static_cast<int64_t>(due - now_ns()) : 0;
+      }
+      if (duration > 0 && wait_ns < 0) wait_ns = 100'000'000;
+      ended += turn(wait_ns, &free);
+    }
+  }
+
+  // Handles what has arrived; returns how many requests ended. Their connections are put into `free`.
+  uint64_t turn(int64_t wait_ns, std::deque<Connection*>* free = nullptr) {
+    std::array<epoll_event, 256> events;
+    const timespec timeout{.tv_sec = wait_ns / 1'000'000'000, .tv_nsec = wait_ns % 1'000'000'000};
+    const int count = epoll_pwait2(epoll_, events.data(), static_cast<int>(events.size()), wait_ns < 0 ? nullptr : &timeout, nullptr);
+    uint64_t ended = 0;
+    for (int i = 0; i < count; ++i) {
+      auto& connection = *static_cast<Connection*>(events[static_cast<size_t>(i)].data.ptr);
+      if (!connection.busy) {
+        // Closed between requests: no error of the peer, but the connection must be replaced.
+        reopen(connection);
+        continue;
+      }
+      if (!receive(connection, (events[static_cast<size_t>(i)].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)) continue;
+      connection.busy = false;
+      ++ended;
+      if (free != nullptr) free->push_back(&connection);
+    }
+    return ended;
+  }
+
+  void open(Connection& connection) {
+    connection.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connection.fd < 0) fail("socket");
+    set_no_delay(connection.fd);
+    // Blocking: on the loopback a connection exists at once, or the listener's queue is full and we wait.
+    if (connect(connection.fd, reinterpret_cast<const sockaddr*>(&options_.to), sizeof options_.to) < 0) fail("connect");
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLRDHUP | EPOLLET;
+    event.data.ptr = &connection;
+    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, connection.fd, &event) < 0) fail("epoll_ctl");
+  }
+
+  void reopen(Connection& connection) {
+    close(connection.fd);
+    connection = Connection{};
+    open(connection);
+  }
+
+  // False if the connection failed at once: counted as an error.
+  bool begin_request(Connection& connection, uint64_t begun) {
+    connection.begun = begun;
+    const ssize_t put = send(connection.fd, request_.data(), request_.size(), MSG_NOSIGNAL);
+    if (put == static_cast<ssize_t>(request_.size())) return connection.busy = true;
+    ++errors_;
+    reopen(connection);
+    return false;
+  }
+
+  // True when the request has ended, well or not. `to_the_end`: the end of the stream was reported with the data.
+  bool receive(Connection& connection, bool to_the_end) {
+    while (true) {
+      ssize_t got = 0;
+      size_t wanted = scratch_.size();
+      if (connection.in_body) {
+        wanted = connection.remaining;
+        got = recv(connection.fd, nullptr, wanted, MSG_TRUNC | MSG_DONTWAIT);
+      } else {
+        got = recv(connection.fd, scratch_.data(), wanted, MSG_DONTWAIT);
+      }
+      if (got < 0 && errno == EAGAIN) return false;
+      if (got <= 0) return give_up(connection);
+      if (connection.in_body)
+        connection.remaining -= static_cast<uint64_t>(got);
+      else if (!take_head(connection, {scratch_.data(), static_cast<size_t>(got)}))
+        return give_up(connection);
+      if (connection.in_body && connection.remaining == 0) {
+        connection.in_body = false;
+        latencies_.add(now_ns() - connection.begun);
+        return true;
+      }
+      // A short read drained the socket, and the next bytes raise a new edge.
+      if (static_cast<size_t>(got) < wanted && !to_the_end) return false;
+    }
+  }
+
+  // False if the bytes are no good answer.
+  bool take_head(Connection& connection, std::string_view bytes) {
+    if (!connection.head.empty()) {
+      connection.head += bytes;
+      bytes = connection.head;
+    }
+    const Head head = parse_head(bytes);
+    if (head.bytes == 0) {
+      if (connection.head.empty()) connection.head = bytes;
+      return true;
+    }
+    const size_t body = bytes.size() - head.bytes;
+    if (!head.valid || head.status != 200 || head.content_length != options_.body_bytes || body > head.content_length) return false;
+    connection.remaining = head.content_length - body;
+    connection.in_body = true;
+    connection.head.clear();
+    return true;
+  }
+
+  bool give_up(Connection& connection) {
+    ++errors_;
+    reopen(connection);
+    return true;
+  }
+
+  Options options_;
+  std::string request_;
+  int epoll_ = -1;
+  std::vector<char> scratch_;
+  std::vector<Connection> connections_;
+  Histogram latencies_;
+  uint64_t errors_ = 0;
+};
+
+}  // namespace
+}  // namespace bench
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  bench::raise_descriptor_limit();
+  return bench::Load(bench::parse_options(argc, argv)).run();
+}

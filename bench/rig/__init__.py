@@ -1,0 +1,1 @@
+"""The parts of the benchmark rig: scenarios, subjects, kernel accounting, measurement, report."""
