@@ -9,8 +9,8 @@ namespace portloom::config {
 
 Catalogue::Catalogue() {
   data::OpenPlace& policies = places_.place(PolicyPlace::name);
-  for (std::string_view later : {"authenticate", "authorize", "body_limit", "cache", "compress", "concurrency", "cors", "headers", "idempotency", "ip_filter",
-                                 "mirror", "plan_limits", "rate_limit", "retry", "timeout", "validate"})
+  for (std::string_view later : {"authenticate", "authorize", "body_limit", "cache", "compress", "concurrency", "cors", "headers",
+                                 "idempotency", "ip_filter", "mirror", "plan_limits", "rate_limit", "retry", "timeout", "validate"})
     data::OpenPlaces::add(policies, {std::string(later), {}, nullptr, data::PartKind::Form::value});
   policy<ChainUse>("chain", "Everything that the named chain holds, in its order.");
 

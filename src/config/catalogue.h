@@ -18,7 +18,8 @@ class Catalogue {
   // A policy that is written `name: CONFIG`.
   template <class Config>
   void policy(std::string_view name, std::string_view description) {
-    data::OpenPlaces::add(places_.place("policy"), {std::string(name), std::string(description), &data::shape_of<Config>(), data::PartKind::Form::value});
+    data::OpenPlaces::add(places_.place("policy"),
+                          {std::string(name), std::string(description), &data::shape_of<Config>(), data::PartKind::Form::value});
   }
   // A destination. Form::whole: the map that has the key `name` is itself the Config.
   template <class Config>

@@ -8,7 +8,9 @@
 namespace portloom::config {
 namespace {
 
-std::string plural(size_t count, std::string_view thing) { return std::to_string(count) + " " + std::string(thing) + (count == 1 ? "" : "s"); }
+std::string plural(size_t count, std::string_view thing) {
+  return std::to_string(count) + " " + std::string(thing) + (count == 1 ? "" : "s");
+}
 
 // Routes that do without a policy of their listener: what a reviewer wants to see.
 void list_skips(const Loaded& loaded, std::ostream& out) {
@@ -44,12 +46,14 @@ int check_command(const std::vector<std::string>& paths, data::ProblemFormat for
     out << data::print_yaml(data::shape_of<Document>(), loaded.document.get(), *loaded.origins, *loaded.sources);
   } else if (text) {
     list_skips(loaded, out);
-    out << "ok: " << plural(loaded.document->listeners.size(), "listener") << ", " << plural(loaded.document->resolved.size(), "route") << ", "
-        << plural(loaded.document->services.size(), "service") << "\n";
+    out << "ok: " << plural(loaded.document->listeners.size(), "listener") << ", " << plural(loaded.document->resolved.size(), "route")
+        << ", " << plural(loaded.document->services.size(), "service") << "\n";
   }
   return 0;
 }
 
-std::string schema(const Catalogue& catalogue) { return data::json_schema(data::shape_of<Document>(), catalogue.places(), "portloom.yaml"); }
+std::string schema(const Catalogue& catalogue) {
+  return data::json_schema(data::shape_of<Document>(), catalogue.places(), "portloom.yaml");
+}
 
 }  // namespace portloom::config

@@ -131,7 +131,8 @@ TEST(Document, MadeNamesAreUnique) {
 
 TEST(Document, InternalErrorsAreTheDefaultOnLoopbackOnly) {
   Loaded loaded = good(
-      "version: 1\nlisteners: {a: {address: 127.0.0.1:1, to: s}, b: {port: 2, to: s}, c: {port: 3, errors: internal, to: s}}\nservices: {s: {endpoints: x:1}}\n");
+      "version: 1\nlisteners: {a: {address: 127.0.0.1:1, to: s}, b: {port: 2, to: s}, c: {port: 3, errors: internal, to: s}}\nservices: "
+      "{s: {endpoints: x:1}}\n");
   ASSERT_TRUE(loaded);
   EXPECT_TRUE(loaded.document->listeners.find("a")->internal_errors());
   EXPECT_FALSE(loaded.document->listeners.find("b")->internal_errors());
@@ -153,7 +154,8 @@ class Files : public testing::Test {
 };
 
 TEST_F(Files, LaterFilesLieOnEarlierOnes) {
-  std::string base = write("base.yaml", "version: 1\nlisteners: {a: {port: 1, to: s}, b: {port: 2, to: s}}\nservices: {s: {endpoints: [\"x:1\", \"y:1\"]}}\n");
+  std::string base = write(
+      "base.yaml", "version: 1\nlisteners: {a: {port: 1, to: s}, b: {port: 2, to: s}}\nservices: {s: {endpoints: [\"x:1\", \"y:1\"]}}\n");
   std::string prod = write("prod.yaml", "listeners:\n  a: {port: 9}\n  b: null\nservices: {s: {endpoints: [\"z:1\"]}}\n");
   Loaded loaded = load({base, prod}, catalogue());
   ASSERT_TRUE(loaded) << data::render(loaded.problems);
@@ -172,8 +174,8 @@ TEST_F(Files, CheckReportsAndExitsWithOne) {
                            ":1:10: error: \"version\" must be at most 1\nversion: 2\n         ^\n2 errors\n");
   std::ostringstream json;
   EXPECT_EQ(check_command({directory + "/nope.yaml"}, data::ProblemFormat::json, false, json, err, catalogue()), 1);
-  EXPECT_EQ(json.str(), "{\"file\":\"\",\"line\":0,\"column\":0,\"severity\":\"error\",\"key\":\"\",\"message\":\"cannot read " + directory +
-                            "/nope.yaml\",\"hint\":\"there is no such file\"}\n");
+  EXPECT_EQ(json.str(), "{\"file\":\"\",\"line\":0,\"column\":0,\"severity\":\"error\",\"key\":\"\",\"message\":\"cannot read " +
+                            directory + "/nope.yaml\",\"hint\":\"there is no such file\"}\n");
 }
 
 TEST_F(Files, CheckSaysWhatItFoundAndListsSkips) {
@@ -200,8 +202,15 @@ TEST_F(Files, WhatPrintPrintsIsReadBackTheSame) {
 
 // Is this text JSON? Enough of a reader to catch a forgotten comma or bracket.
 bool is_json(std::string_view& text) {
-  auto space = [&] { while (!text.empty() && (text[0] == ' ' || text[0] == '\n')) text.remove_prefix(1); };
-  auto take = [&](char c) { space(); bool is = !text.empty() && text[0] == c; if (is) text.remove_prefix(1); return is; };
+  auto space = [&] {
+    while (!text.empty() && (text[0] == ' ' || text[0] == '\n')) text.remove_prefix(1);
+  };
+  auto take = [&](char c) {
+    space();
+    bool is = !text.empty() && text[0] == c;
+    if (is) text.remove_prefix(1);
+    return is;
+  };
   auto string = [&] {
     if (!take('"')) return false;
     while (!text.empty() && text[0] != '"') text.remove_prefix(text[0] == '\\' ? 2 : 1);
@@ -230,7 +239,8 @@ TEST(Schema, IsJsonAndNamesEveryKey) {
   std::string_view rest = made;
   EXPECT_TRUE(is_json(rest));
   EXPECT_EQ(rest, "\n");
-  for (const data::Field& field : data::shape_of<Document>().fields) EXPECT_NE(made.find("\"" + std::string(field.name) + "\": {"), std::string::npos) << field.name;
+  for (const data::Field& field : data::shape_of<Document>().fields)
+    EXPECT_NE(made.find("\"" + std::string(field.name) + "\": {"), std::string::npos) << field.name;
   EXPECT_NE(made.find("\"$ref\": \"#/$defs/policy\""), std::string::npos);
   EXPECT_NE(made.find("\"config.Route\": {"), std::string::npos);
 }

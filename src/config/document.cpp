@@ -23,7 +23,8 @@ bool is_key_digest(std::string_view text) {
 bool is_host_pattern(std::string_view text) {
   if (text == "*") return true;
   if (text.starts_with("*.")) text.remove_prefix(2);
-  if (text.starts_with("[") && text.ends_with("]")) return data::is_network(text.substr(1, text.size() - 2)) && text.find('/') == std::string_view::npos;
+  if (text.starts_with("[") && text.ends_with("]"))
+    return data::is_network(text.substr(1, text.size() - 2)) && text.find('/') == std::string_view::npos;
   for (char c : text)
     if (!is_alpha(c) && !is_digit(c) && c != '-' && c != '.' && c != '_') return false;
   return !text.empty() && text.size() <= 253 && text.front() != '.' && text.back() != '.' && text.find("..") == std::string_view::npos;
@@ -63,7 +64,8 @@ void Probes::check(data::Checker& checker) const {
 
 void Service::check(data::Checker& checker) const {
   for (const Address& endpoint : endpoints) {
-    if (!endpoint.is_unix() && endpoint.host.empty()) checker.error("endpoints", "an endpoint needs a host", "write 127.0.0.1" + endpoint.text());
+    if (!endpoint.is_unix() && endpoint.host.empty())
+      checker.error("endpoints", "an endpoint needs a host", "write 127.0.0.1" + endpoint.text());
     if (!endpoint.is_unix() && endpoint.port == 0) checker.error("endpoints", "an endpoint needs a port from 1 to 65535");
   }
 }
@@ -85,14 +87,16 @@ void ResponseDestination::check(data::Checker& checker) const {
   for (const auto& [name, content] : headers) {
     for (std::string_view ours : {"content-length", "transfer-encoding", "connection"})
       if (equals_ignoring_case(name, ours)) checker.error("headers", "\"" + name + "\" is written by the gateway itself");
-    if (content.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos) checker.error("headers", "\"" + name + "\" holds a line break");
+    if (content.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
+      checker.error("headers", "\"" + name + "\" holds a line break");
   }
 }
 
 void AccessLog::check(data::Checker& checker) const {
   if (to == "stdout" || to == "stderr" || to == "none") return;
   if (to == "off") return checker.error("to", "\"off\" is read as false by some YAML tools", "write none");
-  if (to.find('/') == std::string::npos) checker.error("to", "expected stdout, stderr, none or a path, found \"" + to + "\"", "a path has a slash: ./" + to);
+  if (to.find('/') == std::string::npos)
+    checker.error("to", "expected stdout, stderr, none or a path, found \"" + to + "\"", "a path has a slash: ./" + to);
 }
 
 std::vector<Part> Document::expand(const std::vector<PolicyPart>& policies) const {
@@ -104,8 +108,8 @@ std::vector<Part> Document::expand(const std::vector<PolicyPart>& policies) cons
       continue;
     }
     const ChainList* chain = chains.find(use->chain);
-    if (chain == nullptr) continue;                     // load() has refused it
-    for (const PolicyPart& inner : chain->policies)     // a chain in a chain was refused too
+    if (chain == nullptr) continue;                  // load() has refused it
+    for (const PolicyPart& inner : chain->policies)  // a chain in a chain was refused too
       if (inner.kind != "chain") expanded.push_back(inner);
   }
   return expanded;

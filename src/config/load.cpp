@@ -51,7 +51,8 @@ void apply_service_defaults(Value& root) {
   }
 }
 
-Loaded finish(std::shared_ptr<data::Sources> sources, const Catalogue& catalogue, const data::Environment& environment, data::Problems& problems) {
+Loaded finish(std::shared_ptr<data::Sources> sources, const Catalogue& catalogue, const data::Environment& environment,
+              data::Problems& problems) {
   Loaded loaded;
   auto origins = std::make_shared<data::Origins>();
   auto document = std::make_shared<Document>();
@@ -61,9 +62,12 @@ Loaded finish(std::shared_ptr<data::Sources> sources, const Catalogue& catalogue
   for (uint32_t file = 0; file < sources->size(); ++file) {
     auto value = data::read_yaml(file, problems);
     if (!value || value->is_null()) continue;
-    if (!value->is_map()) problems.error(value->at, {}, "a configuration is a map, this is " + std::string(name_of(value->kind)));
-    else if (root.map.empty()) root = std::move(*value);
-    else merge(root, *value);
+    if (!value->is_map())
+      problems.error(value->at, {}, "a configuration is a map, this is " + std::string(name_of(value->kind)));
+    else if (root.map.empty())
+      root = std::move(*value);
+    else
+      merge(root, *value);
   }
   if (!problems.failed()) {
     data::substitute(root, environment, problems);
@@ -119,8 +123,10 @@ Loaded load(const std::vector<std::string>& paths, const Catalogue& catalogue) {
   for (const std::string& path : paths) {
     for (const std::string& file : files_of(path, problems)) {
       std::string text;
-      if (read_file(file, text)) sources->add(file == "-" ? "<stdin>" : file, std::move(text));
-      else problems.error(data::nowhere, {}, "cannot read " + file, fs::exists(file) ? "is it readable?" : "there is no such file");
+      if (read_file(file, text))
+        sources->add(file == "-" ? "<stdin>" : file, std::move(text));
+      else
+        problems.error(data::nowhere, {}, "cannot read " + file, fs::exists(file) ? "is it readable?" : "there is no such file");
     }
   }
   return finish(std::move(sources), catalogue, data::process_environment(), problems);
@@ -137,8 +143,10 @@ std::string default_file() {
   std::vector<std::string> candidates = {"./portloom.yaml"};
   const char* config = std::getenv("XDG_CONFIG_HOME");
   const char* home = std::getenv("HOME");
-  if (config != nullptr && *config != '\0') candidates.push_back(std::string(config) + "/portloom/portloom.yaml");
-  else if (home != nullptr && *home != '\0') candidates.push_back(std::string(home) + "/.config/portloom/portloom.yaml");
+  if (config != nullptr && *config != '\0')
+    candidates.push_back(std::string(config) + "/portloom/portloom.yaml");
+  else if (home != nullptr && *home != '\0')
+    candidates.push_back(std::string(home) + "/.config/portloom/portloom.yaml");
   candidates.push_back("/etc/portloom/portloom.yaml");
   for (const std::string& candidate : candidates) {
     std::error_code fault;

@@ -16,7 +16,7 @@
 namespace portloom::config {
 
 struct Loaded {
-  std::shared_ptr<const Document> document;  // null: there were errors
+  std::shared_ptr<const Document> document;   // null: there were errors
   std::vector<data::ConfigProblem> problems;  // errors and warnings, by place
   std::shared_ptr<const data::Origins> origins;
   std::shared_ptr<const data::Sources> sources;
@@ -32,7 +32,8 @@ struct Loaded {
 Loaded load(const std::vector<std::string>& paths, const Catalogue& catalogue);
 
 // One text under a name for its messages. The environment is the process's unless given.
-Loaded load_text(std::string name, std::string text, const Catalogue& catalogue, const data::Environment& environment = data::process_environment());
+Loaded load_text(std::string name, std::string text, const Catalogue& catalogue,
+                 const data::Environment& environment = data::process_environment());
 
 // The files `run` takes when none is named: ./portloom.yaml, $XDG_CONFIG_HOME/portloom/portloom.yaml (or ~/.config),
 // /etc/portloom/portloom.yaml; the first that is there, or empty.

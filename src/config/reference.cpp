@@ -28,7 +28,8 @@ class ReferenceWriter {
     text += data::reference_table(shape);
     std::string later = names(shape);
     if (!later.empty()) text += "\nIn a later version: " + later + ".\n";
-    for (const data::Field& field : shape.fields) inner(field, field.shape(), path.empty() ? std::string(field.name) : path + "." + std::string(field.name));
+    for (const data::Field& field : shape.fields)
+      inner(field, field.shape(), path.empty() ? std::string(field.name) : path + "." + std::string(field.name));
   }
 
  private:
@@ -61,7 +62,8 @@ constexpr std::string_view introduction =
     "\n"
     "- duration: `3s` `250ms` `1h30m`; size: `64KiB` `10MB`; share: `5%`. A unit is always written.\n"
     "- address: `host:8080`, `\"[::1]:8443\"`, `:8080` (every address), `unix:/path`.\n"
-    "- A bare value serves where a list is taken. A text that begins with `{`, `[` or `*`, or stands inside `{ }` or `[ ]` and holds one of `{ } [ ] , ?`, is quoted.\n"
+    "- A bare value serves where a list is taken. A text that begins with `{`, `[` or `*`, or stands inside `{ }` or `[ ]` and holds one "
+    "of `{ } [ ] , ?`, is quoted.\n"
     "- `${NAME:-default}` in any text is the environment, when the file is loaded; `$${` is a literal `${`.\n"
     "- Several `-c` files: maps merge, lists are replaced, `null` removes. Keys that begin with `x-` are ignored at the top level.\n"
     "\n## The document\n\n";

@@ -17,7 +17,9 @@ struct Limit {
 std::string shown(std::string text) {
   Catalogue catalogue;
   catalogue.policy<Limit>("rate_limit", "Counts.");
-  std::string head = "version: 1\nlisteners: {a: {port: 1, policies: [{chain: c}]}}\nchains: {c: [{rate_limit: {name: flood}}]}\nservices: {s: {endpoints: x:1}, t: {endpoints: y:1}}\n";
+  std::string head =
+      "version: 1\nlisteners: {a: {port: 1, policies: [{chain: c}]}}\nchains: {c: [{rate_limit: {name: flood}}]}\nservices: {s: "
+      "{endpoints: x:1}, t: {endpoints: y:1}}\n";
   return data::render(load_text("f", head + text, catalogue, [](std::string_view) { return std::optional<std::string>(); }).problems);
 }
 
@@ -28,10 +30,11 @@ std::string whole(std::string text) {
 constexpr const char* both = "  - {match: {path: /t}, to: t}\n";
 
 TEST(Refused, AnUnknownService) {
-  EXPECT_EQ(shown("routes:\n  - {match: {path: /a}, to: orderz}\n  - {match: {path: /b}, to: {service: s}}\n  - {match: {path: /t}, to: t}\n"),
-            "f:6:29: error: there is no service \"orderz\"\n"
-            "  - {match: {path: /a}, to: orderz}\n"
-            "                            ^\n");
+  EXPECT_EQ(
+      shown("routes:\n  - {match: {path: /a}, to: orderz}\n  - {match: {path: /b}, to: {service: s}}\n  - {match: {path: /t}, to: t}\n"),
+      "f:6:29: error: there is no service \"orderz\"\n"
+      "  - {match: {path: /a}, to: orderz}\n"
+      "                            ^\n");
   EXPECT_EQ(whole("version: 1\nlisteners: {a: {port: 1, to: order}}\nservices: {orders: {endpoints: x:1}}\n"),
             "f:2:30: error: there is no service \"order\"\n"
             "listeners: {a: {port: 1, to: order}}\n"
@@ -151,7 +154,7 @@ TEST(Refused, Listeners) {
             "listeners: {a: {port: 1, address: \"x:1\"}}\n"
             "                         ^\n");
   EXPECT_EQ(whole("version: 1\nlisteners: {a: {port: 1, to: {response: {status: 200}}}, b: {port: 1, to: {response: {status: 200}}}}\n"),
-            "f:2:58: error: listens on :1, and so does the listener \"a\"\n"
+            "f:2:58: error: listens on :1, and so does listeners.a\n"
             "listeners: {a: {port: 1, to: {response: {status: 200}}}, b: {port: 1, to: {response: {status: 200}}}}\n"
             "                                                         ^\n");
   EXPECT_EQ(whole("version: 1\nlisteners: {\"a b\": {port: 1}}\n"),
@@ -174,7 +177,8 @@ TEST(Refused, Services) {
 
 TEST(Refused, AKeyOfTwoConsumers) {
   std::string key = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
-  std::string text = whole("version: 1\nlisteners: {a: {port: 1, to: {response: {status: 200}}}}\nconsumers:\n  a: {keys: \"" + key + "\"}\n  b: {keys: \"" + key + "\"}\n");
+  std::string text = whole("version: 1\nlisteners: {a: {port: 1, to: {response: {status: 200}}}}\nconsumers:\n  a: {keys: \"" + key +
+                           "\"}\n  b: {keys: \"" + key + "\"}\n");
   EXPECT_TRUE(text.starts_with("f:5:13: error: this key is also a key of the consumer \"a\"\n")) << text;
 }
 

@@ -24,14 +24,16 @@ struct Around {
 
 class Resolver {
  public:
-  Resolver(Document& document, const data::Origins& origins, data::Problems& problems) : document_(document), origins_(origins), problems_(problems) {}
+  Resolver(Document& document, const data::Origins& origins, data::Problems& problems)
+      : document_(document), origins_(origins), problems_(problems) {}
 
   void run() {
-    for (const auto& [name, chain] : document_.chains) policies(chain.policies, "chains." + name, true);
+    for (const auto& [name, chain] : document_.chains) policies(chain.policies, true);
     for (const auto& [name, listener] : document_.listeners) this->listener(name, listener);
-    for (const auto& [name, service] : document_.services) policies(service.policies, "services." + name, false);
-    policies(document_.defaults.route.policies, "defaults.route", false);
+    for (const auto& [name, service] : document_.services) policies(service.policies);
+    policies(document_.defaults.route.policies);
     consumers();
+    admin();
     for (size_t i = 0; i < document_.routes.size(); ++i) route(document_.routes[i], Around{}, "routes[" + std::to_string(i) + "]");
     names();
     hidden();
@@ -40,17 +42,23 @@ class Resolver {
 
  private:
   Position at(std::string_view path) const { return origins_.nearest(path); }
-  void error(const std::string& path, std::string message, std::string hint = {}) { problems_.error(at(path), path, std::move(message), std::move(hint)); }
-  void warning(const std::string& path, std::string message, std::string hint = {}) { problems_.warning(at(path), path, std::move(message), std::move(hint)); }
+  void error(const std::string& path, std::string message, std::string hint = {}) {
+    problems_.error(at(path), path, std::move(message), std::move(hint));
+  }
+  void warning(const std::string& path, std::string message, std::string hint = {}) {
+    problems_.warning(at(path), path, std::move(message), std::move(hint));
+  }
 
-  void policies(const std::vector<PolicyPart>& list, const std::string&, bool in_chain) {
+  void policies(const std::vector<PolicyPart>& list, bool in_chain = false) {
     for (const PolicyPart& part : list) {
       const ChainUse* use = part.as<ChainUse>();
       if (use == nullptr) continue;
       used_chains_.insert(use->chain);
       std::string path = part.path + ".chain";
-      if (in_chain) error(path, "a chain in a chain", "write its policies out");
-      else if (document_.chains.find(use->chain) == nullptr) error(path, "there is no chain " + quoted(use->chain), data::did_you_mean(use->chain, document_.chains.names()));
+      if (in_chain)
+        error(path, "a chain in a chain", "write its policies out");
+      else if (document_.chains.find(use->chain) == nullptr)
+        error(path, "there is no chain " + quoted(use->chain), data::did_you_mean(use->chain, document_.chains.names()));
     }
   }
 
@@ -59,17 +67,27 @@ class Resolver {
     if (service == nullptr) return;
     used_services_.insert(service->service);
     if (document_.services.find(service->service) != nullptr) return;
-    error(to.path + ".service", "there is no service " + quoted(service->service), data::did_you_mean(service->service, document_.services.names()));
+    error(to.path + ".service", "there is no service " + quoted(service->service),
+          data::did_you_mean(service->service, document_.services.names()));
   }
 
   void listener(const std::string& name, const Listener& listener) {
     std::string path = "listeners." + name;
-    policies(listener.policies, path, false);
+    policies(listener.policies);
     destination(listener.to);
-    Address bind = listener.bind();
-    if (!bind.is_unix() && bind.port == 0) return;  // the system chooses
-    auto [earlier, fresh] = binds_.emplace(bind.text(), name);
-    if (!fresh) error(path, "listens on " + bind.text() + ", and so does the listener " + quoted(earlier->second));
+    bound(listener.bind(), path);
+  }
+
+  void bound(const Address& address, const std::string& path) {
+    if (!address.is_unix() && address.port == 0) return;  // the system chooses
+    auto [earlier, fresh] = binds_.emplace(address.text(), path);
+    if (!fresh) error(path, "listens on " + address.text() + ", and so does " + earlier->second);
+  }
+
+  void admin() {
+    if (!document_.admin) return;
+    bound(document_.admin->address, "admin");
+    if (document_.admin->probes) bound(document_.admin->probes->bind(), "admin.probes");
   }
 
   void consumers() {
@@ -77,7 +95,9 @@ class Resolver {
     for (const auto& [name, consumer] : document_.consumers) {
       for (size_t i = 0; i < consumer.keys.size(); ++i) {
         auto [earlier, fresh] = owners.emplace(consumer.keys[i], name);
-        if (!fresh) error("consumers." + name + ".keys[" + std::to_string(i) + "]", "this key is also a key of the consumer " + quoted(earlier->second));
+        if (!fresh)
+          error("consumers." + name + ".keys[" + std::to_string(i) + "]",
+                "this key is also a key of the consumer " + quoted(earlier->second));
       }
     }
   }
@@ -85,8 +105,11 @@ class Resolver {
   // One field of a match, from the group or from the route; both would say two different things.
   void lend(std::vector<std::string>& own, const std::vector<std::string>& lent, const std::string& path, std::string_view field) {
     if (lent.empty()) return;
-    if (own.empty()) own = lent;
-    else error(path + ".match." + std::string(field), "the group around this route says `" + std::string(field) + "` already", "say it in one of the two places");
+    if (own.empty())
+      own = lent;
+    else
+      error(path + ".match." + std::string(field), "the group around this route says `" + std::string(field) + "` already",
+            "say it in one of the two places");
   }
 
   Around within(const Route& route, const Around& around, const std::string& path) {
@@ -95,7 +118,8 @@ class Resolver {
     if (!route.listener.empty() && !around.listener.empty() && route.listener != around.listener)
       error(path + ".listener", "the group around this route belongs to the listener " + quoted(around.listener));
     own.match = route.match;
-    bool paths = (!route.match.path.empty() || !route.match.path_prefix.empty()) && (!around.match.path.empty() || !around.match.path_prefix.empty());
+    bool paths = (!route.match.path.empty() || !route.match.path_prefix.empty()) &&
+                 (!around.match.path.empty() || !around.match.path_prefix.empty());
     if (paths) error(path + ".match", "the group around this route has a path already", "write whole paths in its routes");
     lend(own.match.host, around.match.host, path, "host");
     lend(own.match.method, around.match.method, path, "method");
@@ -111,11 +135,12 @@ class Resolver {
   }
 
   void route(const Route& route, const Around& around, const std::string& path) {
-    policies(route.policies, path, false);
+    policies(route.policies);
     destination(route.to);
     Around own = within(route, around, path);
     if (!route.listener.empty() && document_.listeners.find(route.listener) == nullptr)
-      error(path + ".listener", "there is no listener " + quoted(route.listener), data::did_you_mean(route.listener, document_.listeners.names()));
+      error(path + ".listener", "there is no listener " + quoted(route.listener),
+            data::did_you_mean(route.listener, document_.listeners.names()));
     else
       skips(route, own.listener, path);
     for (size_t i = 0; i < route.routes.size(); ++i) this->route(route.routes[i], own, path + ".routes[" + std::to_string(i) + "]");
@@ -139,7 +164,8 @@ class Resolver {
     }
     for (size_t i = 0; i < route.skip.size(); ++i) {
       if (std::find(names.begin(), names.end(), route.skip[i]) != names.end()) continue;
-      error(path + ".skip[" + std::to_string(i) + "]", "its listener has no policy " + quoted(route.skip[i]), data::did_you_mean(route.skip[i], names));
+      error(path + ".skip[" + std::to_string(i) + "]", "its listener has no policy " + quoted(route.skip[i]),
+            data::did_you_mean(route.skip[i], names));
     }
   }
 
@@ -150,10 +176,13 @@ class Resolver {
   void leaf(const Route& route, Around own, const std::string& path) {
     ResolvedRoute made;
     made.listener = listener_of(own.listener);
-    if (made.listener.empty()) return error(path, "with several listeners a route names its own", "write listener: " + std::string(document_.listeners.names().front()));
+    if (made.listener.empty())
+      return error(path, "with several listeners a route names its own",
+                   "write listener: " + std::string(document_.listeners.names().front()));
     const Listener* listener = document_.listeners.find(made.listener);
     if (listener == nullptr) return;  // said already
-    if (!listener->to.empty()) return error(path, "the listener " + quoted(made.listener) + " has a `to` of its own: no route of it is ever asked");
+    if (!listener->to.empty())
+      return error(path, "the listener " + quoted(made.listener) + " has a `to` of its own: no route of it is ever asked");
     made.match = std::move(own.match);
     made.name = route.name.empty() ? label(made.match) : route.name;
     for (const Part& part : document_.expand(listener->policies))
@@ -190,7 +219,9 @@ class Resolver {
       const ResolvedRoute& route = document_.resolved[i];
       if (!named_[i]) continue;
       auto [earlier, fresh] = taken.emplace(route.name, route.at);
-      if (!fresh) error(route.path + ".name", "the name " + quoted(route.name) + " is taken", "by the route at " + problems_.sources().place(earlier->second));
+      if (!fresh)
+        error(route.path + ".name", "the name " + quoted(route.name) + " is taken",
+              "by the route at " + problems_.sources().place(earlier->second));
     }
     for (size_t i = 0; i < document_.resolved.size(); ++i) {
       ResolvedRoute& route = document_.resolved[i];
@@ -207,7 +238,9 @@ class Resolver {
   static std::vector<std::string> spellings(const ResolvedRoute& route) {
     auto or_any = [](const std::vector<std::string>& list) { return list.empty() ? std::vector<std::string>{"*"} : list; };
     bool exact = !route.match.path.empty();
-    std::vector<std::string> paths = exact ? route.match.path : route.match.path_prefix.empty() ? std::vector<std::string>{"/"} : route.match.path_prefix;
+    std::vector<std::string> paths = exact                             ? route.match.path
+                                     : route.match.path_prefix.empty() ? std::vector<std::string>{"/"}
+                                                                       : route.match.path_prefix;
     std::vector<std::string> all;
     for (const std::string& host : or_any(route.match.host))
       for (const std::string& method : or_any(route.match.method))
@@ -241,8 +274,10 @@ class Resolver {
       }
       if (taken == 0) continue;
       std::string hint = "the same match stands at " + problems_.sources().place(first->at);
-      if (taken == all.size()) error(route.path, "this route can never match", hint);
-      else warning(route.path, "a part of this route can never match", hint);
+      if (taken == all.size())
+        error(route.path, "this route can never match", hint);
+      else
+        warning(route.path, "a part of this route can never match", hint);
     }
   }
 

@@ -101,7 +101,9 @@ Shape structure() {
   auto defaults = std::make_shared<T>();
   ShapeBuilder builder(shape, defaults.get());
   defaults->visit(builder);
-  if constexpr (requires(T& object) { { object.at } -> std::same_as<Position&>; })
+  if constexpr (requires(T& object) {
+                  { object.at } -> std::same_as<Position&>;
+                })
     shape.position = reinterpret_cast<const char*>(&defaults->at) - reinterpret_cast<const char*>(defaults.get());
   if constexpr (requires(const T& object, Checker& checker) { object.check(checker); })
     shape.check = [](const void* object, Checker& checker) { static_cast<const T*>(object)->check(checker); };
@@ -119,24 +121,38 @@ Shape plain(Shape::Kind kind) {
 template <class T>
 Shape any() {
   using Kind = Shape::Kind;
-  if constexpr (std::same_as<T, bool>) return plain<T>(Kind::boolean);
-  else if constexpr (std::integral<T>) return whole_number<T>();
-  else if constexpr (std::same_as<T, double>) return plain<T>(Kind::number);
-  else if constexpr (std::same_as<T, std::string>) return plain<T>(Kind::text);
-  else if constexpr (std::same_as<T, Duration>) return plain<T>(Kind::duration);
-  else if constexpr (std::same_as<T, Size>) return plain<T>(Kind::size);
-  else if constexpr (std::same_as<T, Percent>) return plain<T>(Kind::percent);
-  else if constexpr (std::same_as<T, Secret>) return plain<T>(Kind::secret);
-  else if constexpr (std::same_as<T, Address>) return plain<T>(Kind::address);
-  else if constexpr (std::is_enum_v<T>) return describe::choice<T>();
+  if constexpr (std::same_as<T, bool>)
+    return plain<T>(Kind::boolean);
+  else if constexpr (std::integral<T>)
+    return whole_number<T>();
+  else if constexpr (std::same_as<T, double>)
+    return plain<T>(Kind::number);
+  else if constexpr (std::same_as<T, std::string>)
+    return plain<T>(Kind::text);
+  else if constexpr (std::same_as<T, Duration>)
+    return plain<T>(Kind::duration);
+  else if constexpr (std::same_as<T, Size>)
+    return plain<T>(Kind::size);
+  else if constexpr (std::same_as<T, Percent>)
+    return plain<T>(Kind::percent);
+  else if constexpr (std::same_as<T, Secret>)
+    return plain<T>(Kind::secret);
+  else if constexpr (std::same_as<T, Address>)
+    return plain<T>(Kind::address);
+  else if constexpr (std::is_enum_v<T>)
+    return describe::choice<T>();
   else if constexpr (IsPart<T>::value) {
     Shape shape = plain<T>(Kind::part);
     shape.place = IsPart<T>::place;
     return shape;
-  } else if constexpr (IsOptional<T>::value) return describe::optional<T>();
-  else if constexpr (IsList<T>::value) return describe::list<T>();
-  else if constexpr (IsNamed<T>::value) return describe::named<T>();
-  else return describe::structure<T>();
+  } else if constexpr (IsOptional<T>::value)
+    return describe::optional<T>();
+  else if constexpr (IsList<T>::value)
+    return describe::list<T>();
+  else if constexpr (IsNamed<T>::value)
+    return describe::named<T>();
+  else
+    return describe::structure<T>();
 }
 
 }  // namespace portloom::data::describe

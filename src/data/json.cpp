@@ -70,8 +70,10 @@ void append_json_string(std::string& to, std::string_view text) {
       continue;
     }
     size_t length = utf8_length(text);
-    if (length == 0) to += "\xef\xbf\xbd";
-    else to.append(text.substr(0, length));
+    if (length == 0)
+      to += "\xef\xbf\xbd";
+    else
+      to.append(text.substr(0, length));
     text.remove_prefix(length == 0 ? 1 : length);
   }
   to += '"';

@@ -43,8 +43,8 @@ struct PartKind {
 };
 
 struct OpenPlace {
-  std::string name;            // "policy"
-  std::string bare;            // the kind that a bare text stands for; empty: none
+  std::string name;  // "policy"
+  std::string bare;  // the kind that a bare text stands for; empty: none
   std::vector<PartKind> kinds;
   const PartKind* find(std::string_view kind) const;
 };

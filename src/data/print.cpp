@@ -43,7 +43,8 @@ bool is_nothing(const Shape& shape, const void* object) {
     case Kind::list:
     case Kind::named: return shape.count(object) == 0;
     case Kind::structure:
-      return std::all_of(shape.fields.begin(), shape.fields.end(), [&](const Field& field) { return is_nothing(field.shape(), member_of(field, object)); });
+      return std::all_of(shape.fields.begin(), shape.fields.end(),
+                         [&](const Field& field) { return is_nothing(field.shape(), member_of(field, object)); });
     default: return false;
   }
 }
@@ -103,7 +104,9 @@ class Printer {
     std::string place;
   };
 
-  void line(size_t indent, const std::string& text, std::string place) { lines_.push_back({std::string(indent, ' ') + text, std::move(place)}); }
+  void line(size_t indent, const std::string& text, std::string place) {
+    lines_.push_back({std::string(indent, ' ') + text, std::move(place)});
+  }
 
   std::string place(const std::string& path) const {
     Position at = origins_.find(path);
@@ -114,7 +117,8 @@ class Printer {
   void entry(const std::string& head, const Shape& shape, const void* object, const std::string& path, size_t indent) {
     if (shape.kind == Kind::optional && shape.count(object) > 0) return entry(head, shape.item(), shape.at(object, 0), path, indent);
     bool nested = shape.kind == Kind::structure || shape.kind == Kind::named || shape.kind == Kind::part || shape.kind == Kind::list;
-    if (!nested || is_nothing(shape, object) || is_flat_list(shape)) return line(indent, head + " " + format_value(shape, object), place(path));
+    if (!nested || is_nothing(shape, object) || is_flat_list(shape))
+      return line(indent, head + " " + format_value(shape, object), place(path));
     size_t before = lines_.size();
     line(indent, head, {});
     children(shape, object, path, indent + 2);
@@ -137,7 +141,8 @@ class Printer {
         }
         return;
       default:
-        for (size_t i = 0; i < shape.count(object); ++i) entry("-", shape.item(), shape.at(object, i), path + "[" + std::to_string(i) + "]", indent);
+        for (size_t i = 0; i < shape.count(object); ++i)
+          entry("-", shape.item(), shape.at(object, i), path + "[" + std::to_string(i) + "]", indent);
     }
   }
 
@@ -146,7 +151,8 @@ class Printer {
     // A kind of one value is written short: `chain: front_door`.
     const Field* short_form = part.shape->short_form();
     if (short_form != nullptr && part.shape->fields.size() == 1)
-      return entry(part.kind + ":", short_form->shape(), member_of(*short_form, part.config.get()), part.path + "." + std::string(short_form->name), indent);
+      return entry(part.kind + ":", short_form->shape(), member_of(*short_form, part.config.get()),
+                   part.path + "." + std::string(short_form->name), indent);
     entry(part.kind + ":", *part.shape, part.config.get(), part.path, indent);
   }
 

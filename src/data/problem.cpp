@@ -81,12 +81,18 @@ void render_json(std::string& out, const ConfigProblem& problem) {
 
 void append_escaped(std::string& to, std::string_view text, bool property) {
   for (char c : text) {
-    if (c == '%') to += "%25";
-    else if (c == '\r') to += "%0D";
-    else if (c == '\n') to += "%0A";
-    else if (property && c == ':') to += "%3A";
-    else if (property && c == ',') to += "%2C";
-    else to += c;
+    if (c == '%')
+      to += "%25";
+    else if (c == '\r')
+      to += "%0D";
+    else if (c == '\n')
+      to += "%0A";
+    else if (property && c == ':')
+      to += "%3A";
+    else if (property && c == ',')
+      to += "%2C";
+    else
+      to += c;
   }
 }
 

@@ -18,8 +18,9 @@ struct SizeUnit {
   uint64_t bytes;
 };
 // Largest first within each family; formatting prefers binary.
-constexpr SizeUnit size_units[] = {{"TiB", 1ULL << 40},        {"GiB", 1ULL << 30},     {"MiB", 1ULL << 20}, {"KiB", 1ULL << 10}, {"TB", 1'000'000'000'000},
-                                   {"GB", 1'000'000'000}, {"MB", 1'000'000}, {"KB", 1'000},       {"kB", 1'000},       {"B", 1}};
+constexpr SizeUnit size_units[] = {
+    {"TiB", 1ULL << 40},   {"GiB", 1ULL << 30}, {"MiB", 1ULL << 20}, {"KiB", 1ULL << 10}, {"TB", 1'000'000'000'000},
+    {"GB", 1'000'000'000}, {"MB", 1'000'000},   {"KB", 1'000},       {"kB", 1'000},       {"B", 1}};
 
 std::optional<uint16_t> parse_port(std::string_view text) {
   auto number = parse_number(text);
@@ -82,7 +83,8 @@ std::optional<Address> parse_address(std::string_view text) {
   if (text.starts_with("unix:")) {
     address.unix_path = text.substr(5);
     // sockaddr_un holds 107 bytes and the terminating zero
-    if (address.unix_path.empty() || address.unix_path.size() > 107 || address.unix_path.find('\0') != std::string::npos) return std::nullopt;
+    if (address.unix_path.empty() || address.unix_path.size() > 107 || address.unix_path.find('\0') != std::string::npos)
+      return std::nullopt;
     return address;
   }
   size_t colon = text.rfind(':');

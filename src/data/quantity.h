@@ -34,7 +34,7 @@ std::string format_percent(Percent percent);
 // host:port, "[::1]:8443", ":8080" (every address, both families) or unix:/path. The host is a name or an address
 // without brackets; names are resolved by whoever connects.
 struct Address {
-  std::string host;       // empty: every address
+  std::string host;  // empty: every address
   uint16_t port = 0;
   std::string unix_path;  // not empty: a Unix socket, and host and port have no meaning
   bool is_unix() const { return !unix_path.empty(); }

@@ -10,7 +10,9 @@
 namespace portloom::data {
 namespace {
 
-std::string join(const std::string& path, std::string_view name) { return path.empty() ? std::string(name) : path + "." + std::string(name); }
+std::string join(const std::string& path, std::string_view name) {
+  return path.empty() ? std::string(name) : path + "." + std::string(name);
+}
 std::string join(const std::string& path, size_t index) { return path + "[" + std::to_string(index) + "]"; }
 
 bool refuse(Reader& reader, Position at, const std::string& path, std::string message, std::string hint = {}) {
@@ -19,9 +21,11 @@ bool refuse(Reader& reader, Position at, const std::string& path, std::string me
 }
 
 bool wrong_kind(Reader& reader, const Shape& shape, const Value& value, const std::string& path) {
-  if (value.is_null()) return refuse(reader, value.at, path, "expected " + expected(shape) + ", found nothing", "write a value, or leave the key away");
+  if (value.is_null())
+    return refuse(reader, value.at, path, "expected " + expected(shape) + ", found nothing", "write a value, or leave the key away");
   bool braces = shape.kind == Shape::Kind::text && !value.is_text();
-  return refuse(reader, value.at, path, "expected " + expected(shape) + ", found " + std::string(name_of(value.kind)), braces ? "quote this text" : "");
+  return refuse(reader, value.at, path, "expected " + expected(shape) + ", found " + std::string(name_of(value.kind)),
+                braces ? "quote this text" : "");
 }
 
 bool read_list(const Shape& shape, const Value& value, void* into, const std::string& path, Reader& reader) {
@@ -29,7 +33,8 @@ bool read_list(const Shape& shape, const Value& value, void* into, const std::st
   shape.clear(into);
   if (!value.is_list()) return read(shape.item(), value, shape.append(into, {}), join(path, 0), reader);
   bool good = true;
-  for (size_t i = 0; i < value.list.size(); ++i) good = read(shape.item(), value.list[i], shape.append(into, {}), join(path, i), reader) && good;
+  for (size_t i = 0; i < value.list.size(); ++i)
+    good = read(shape.item(), value.list[i], shape.append(into, {}), join(path, i), reader) && good;
   return good;
 }
 
@@ -49,7 +54,8 @@ bool read_secret(const Shape& shape, const Value& value, Secret& into, const std
   if (value.is_text()) return refuse(reader, value.at, path, "a secret is never written here", "write {file: PATH} or {env: NAME}");
   if (!value.is_map() || value.map.size() != 1) return wrong_kind(reader, shape, value, path);
   const Value::Entry& entry = value.map.front();
-  if (entry.key != "file" && entry.key != "env") return refuse(reader, entry.at, path, "unknown key \"" + entry.key + "\"", "write {file: PATH} or {env: NAME}");
+  if (entry.key != "file" && entry.key != "env")
+    return refuse(reader, entry.at, path, "unknown key \"" + entry.key + "\"", "write {file: PATH} or {env: NAME}");
   if (!entry.value.is_text() || entry.value.text.empty()) return refuse(reader, entry.value.at, path, "expected a text");
   into.source = entry.key == "file" ? Secret::Source::file : Secret::Source::env;
   into.name = entry.value.text;
@@ -62,7 +68,8 @@ bool unknown_kind(const OpenPlace& place, const Value& value, const std::string&
   std::vector<std::string_view> names;
   for (const PartKind& kind : place.kinds) names.push_back(kind.name);
   const Value::Entry& first = value.map.front();
-  return refuse(reader, first.at, join(path, first.key), "unknown " + place.name + " \"" + first.key + "\"", did_you_mean(first.key, names));
+  return refuse(reader, first.at, join(path, first.key), "unknown " + place.name + " \"" + first.key + "\"",
+                did_you_mean(first.key, names));
 }
 
 // The first key that names a kind: the others may belong to it.
@@ -72,7 +79,9 @@ const Value::Entry* kind_key(const OpenPlace& place, const Value& value) {
   return nullptr;
 }
 
-std::string part_path(const PartKind& kind, const std::string& path) { return kind.form == PartKind::Form::whole ? path : join(path, kind.name); }
+std::string part_path(const PartKind& kind, const std::string& path) {
+  return kind.form == PartKind::Form::whole ? path : join(path, kind.name);
+}
 
 bool fill_part(const PartKind& kind, Position at, const Value& value, Part& part, const std::string& path, Reader& reader) {
   if (kind.shape == nullptr) return refuse(reader, at, path, "\"" + kind.name + "\" is not in this version");
@@ -98,7 +107,8 @@ bool fill_part(const PartKind& kind, Position at, const Value& value, Part& part
 
 bool read_part(const Shape& shape, const Value& value, Part& part, const std::string& path, Reader& reader) {
   const OpenPlace* place = reader.places.find(shape.place);
-  if (place == nullptr) return refuse(reader, value.at, path, "nothing can stand here: no kind of " + std::string(shape.place) + " is known");
+  if (place == nullptr)
+    return refuse(reader, value.at, path, "nothing can stand here: no kind of " + std::string(shape.place) + " is known");
   if (value.is_text()) {
     const PartKind* bare = place->find(place->bare);
     if (bare != nullptr) return fill_part(*bare, value.at, value, part, part_path(*bare, path), reader);
@@ -115,7 +125,8 @@ bool read_part(const Shape& shape, const Value& value, Part& part, const std::st
     const Value::Entry& other = &value.map[0] == entry ? value.map[1] : value.map[0];
     const Value::Entry& second = &value.map[0] == entry ? value.map[1] : *entry;
     bool dash = place->find(other.key) != nullptr;
-    return refuse(reader, second.at, path, "a " + place->name + " has one key, found \"" + value.map[0].key + "\" and \"" + value.map[1].key + "\"",
+    return refuse(reader, second.at, path,
+                  "a " + place->name + " has one key, found \"" + value.map[0].key + "\" and \"" + value.map[1].key + "\"",
                   dash ? "is a dash missing before \"" + second.key + "\"?" : "are its settings not indented below \"" + kind.name + "\"?");
   }
   return fill_part(kind, entry->at, entry->value, part, kind_path, reader);
@@ -123,7 +134,8 @@ bool read_part(const Shape& shape, const Value& value, Part& part, const std::st
 
 // ---- rules
 
-bool check_bounds(const Field& field, const Shape& shape, long double measure, const Value& value, const std::string& path, Reader& reader) {
+bool check_bounds(const Field& field, const Shape& shape, long double measure, const Value& value, const std::string& path,
+                  Reader& reader) {
   bool below = field.at_least && measure < *field.at_least;
   bool above = field.at_most && measure > *field.at_most;
   if (!below && !above) return true;
@@ -155,7 +167,9 @@ bool check_text(const Field& field, std::string_view text, Position at, const st
       found = found || name == text;
       names += (names.empty() ? "" : ", ") + std::string(name);
     }
-    if (!found) return refuse(reader, at, path, "expected one of " + names + ", found \"" + std::string(text.substr(0, 80)) + "\"", did_you_mean(text, field.one_of));
+    if (!found)
+      return refuse(reader, at, path, "expected one of " + names + ", found \"" + std::string(text.substr(0, 80)) + "\"",
+                    did_you_mean(text, field.one_of));
   }
   if (field.valid == nullptr || field.valid(text)) return true;
   return refuse(reader, at, path, "expected " + std::string(field.valid_name) + ", found \"" + std::string(text.substr(0, 80)) + "\"");

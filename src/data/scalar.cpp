@@ -46,8 +46,9 @@ TextFault read_integer(const Shape& shape, const Value& value, void* into) {
   auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (end != text.data() + text.size() || fault == std::errc::invalid_argument) return not_expected(shape, value);
   if (fault != std::errc{} || static_cast<long double>(number) < shape.smallest || static_cast<long double>(number) > shape.largest)
-    return {"the number " + value.text.substr(0, 80) + " does not fit", "it lies between " + std::to_string(static_cast<int64_t>(shape.smallest)) + " and " +
-                                                            std::to_string(static_cast<int64_t>(shape.largest))};
+    return {"the number " + value.text.substr(0, 80) + " does not fit", "it lies between " +
+                                                                            std::to_string(static_cast<int64_t>(shape.smallest)) + " and " +
+                                                                            std::to_string(static_cast<int64_t>(shape.largest))};
   shape.store(into, number);
   return {};
 }
@@ -100,7 +101,8 @@ bool is_scalar(const Shape& shape) { return shape.kind <= Shape::Kind::choice ||
 TextFault read_scalar(const Shape& shape, const Value& value, void* into) {
   using Kind = Shape::Kind;
   bool bare_only = shape.kind == Kind::boolean || shape.kind == Kind::integer || shape.kind == Kind::number;
-  if (bare_only && value.quoted) return {"expected " + expected(shape) + ", found a quoted text", "write it " + std::string(plain_hint(value))};
+  if (bare_only && value.quoted)
+    return {"expected " + expected(shape) + ", found a quoted text", "write it " + std::string(plain_hint(value))};
   switch (shape.kind) {
     case Kind::boolean: return read_boolean(shape, value, into);
     case Kind::integer: return read_integer(shape, value, into);

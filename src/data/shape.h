@@ -1,12 +1,10 @@
 // data/shape.h
 //
 // Shape: what a type of the configuration looks like, built once per type from its `visit`. Reading, defaults, checks,
-// printing, JSON Schema and the reference are plain code over Shapes, so a field is described in one place:
-//
+// printing, JSON Schema and the reference are plain code over Shapes, so a field is described in one place, and only there:
 //   void visit(this auto& self, auto& field) {
 //     using namespace data::rules;
 //     field("requests", self.requests, required, at_least(1), "How many requests a key may make per period.");
-//     field.later("dry_run");
 //   }
 #pragma once
 
@@ -58,9 +56,21 @@ struct Field {
 
 struct Shape {
   enum class Kind : uint8_t {
-    boolean, integer, number, text, duration, size, percent, choice, secret, address, part,  // one value
-    optional, list, named,                                                                   // of `item`
-    structure                                                                                // of `fields`
+    boolean,
+    integer,
+    number,
+    text,
+    duration,
+    size,
+    percent,
+    choice,
+    secret,
+    address,
+    part,  // one value
+    optional,
+    list,
+    named,     // of `item`
+    structure  // of `fields`
   };
   Kind kind = Kind::text;
   std::string name;  // structure and choice: the type's name, for schema and reference
@@ -84,8 +94,8 @@ struct Shape {
 
   std::vector<Field> fields;  // structure
   std::vector<std::string_view> later;
-  bool open = false;             // keys that begin with x- are ignored
-  ptrdiff_t position = -1;       // offset of a member `data::Position at`
+  bool open = false;        // keys that begin with x- are ignored
+  ptrdiff_t position = -1;  // offset of a member `data::Position at`
   std::shared_ptr<const void> defaults;
   void (*check)(const void*, Checker&) = nullptr;
 

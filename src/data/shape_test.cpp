@@ -110,7 +110,8 @@ std::string bad(std::string_view text) {
 
 TEST(Shape, ReadsEveryType) {
   Example e = good(
-      "flag: true\nport: 8080\ncount: -3\nratio: 0.25\ntext: one\nsize: 64KiB\nshare: 12.5%\ncolour: green\ninner: {total: 3s, first: 250ms}\n"
+      "flag: true\nport: 8080\ncount: -3\nratio: 0.25\ntext: one\nsize: 64KiB\nshare: 12.5%\ncolour: green\ninner: {total: 3s, first: "
+      "250ms}\n"
       "names: [a, b]\nnamed: {x: 1s, y: {total: 2s}}\nsecret: {env: KEY}\naddress: \"[::1]:8443\"\n");
   EXPECT_TRUE(e.flag);
   EXPECT_EQ(e.port, 8080);
@@ -140,7 +141,9 @@ TEST(Shape, ABareValueServesWhereAListOrAShortFormIsTaken) {
 }
 
 TEST(Shape, ReadsParts) {
-  Example e = good("policies:\n  - limit: {name: flood, requests: 3}\n  - authenticate: [{api_key: x}, {}]\n  - authenticate: {api_key: y}\n  - timeout: 2s\n  - timeout:\n");
+  Example e = good(
+      "policies:\n  - limit: {name: flood, requests: 3}\n  - authenticate: [{api_key: x}, {}]\n  - authenticate: {api_key: y}\n  - "
+      "timeout: 2s\n  - timeout:\n");
   ASSERT_EQ(e.policies.size(), 5U);
   EXPECT_EQ(e.policies[0].name, "flood");
   EXPECT_EQ(e.policies[0].kind, "limit");
@@ -156,17 +159,21 @@ TEST(Shape, ReadsParts) {
 TEST(Shape, RefusesWrongScalars) {
   EXPECT_EQ(bad("flag: yes\n"), "text:1:7: error: expected true or false, found \"yes\"\nflag: yes\n      ^ write true\n");
   EXPECT_EQ(bad("port: 70000\n"), "text:1:7: error: the number 70000 does not fit\nport: 70000\n      ^ it lies between 0 and 65535\n");
-  EXPECT_EQ(bad("port: \"80\"\n"), "text:1:7: error: expected a whole number, found a quoted text\nport: \"80\"\n      ^ write it without quotes\n");
+  EXPECT_EQ(bad("port: \"80\"\n"),
+            "text:1:7: error: expected a whole number, found a quoted text\nport: \"80\"\n      ^ write it without quotes\n");
   EXPECT_EQ(bad("count: 3x\n"), "text:1:8: error: expected a whole number, found \"3x\"\ncount: 3x\n       ^\n");
   EXPECT_EQ(bad("ratio: nan\n"), "text:1:8: error: expected a number, found \"nan\"\nratio: nan\n       ^\n");
   EXPECT_EQ(bad("inner: 3\n"), "text:1:8: error: 3 has no unit\ninner: 3\n       ^ write 3s or 3ms\n");
   EXPECT_EQ(bad("size: 10\n"), "text:1:7: error: 10 has no unit\nsize: 10\n      ^ write 10KiB or 10MB\n");
   EXPECT_EQ(bad("share: 5\n"), "text:1:8: error: 5 has no unit\nshare: 5\n       ^ write 5%\n");
   EXPECT_EQ(bad("address: 8080\n"), "text:1:10: error: expected an address like host:8080, found \"8080\"\naddress: 8080\n         ^\n");
-  EXPECT_EQ(bad("colour: gren\n"), "text:1:9: error: expected one of red, green, found \"gren\"\ncolour: gren\n        ^ did you mean \"green\"?\n");
-  EXPECT_EQ(bad("colour: blue\n"), "text:1:9: error: \"blue\" is not in this version\ncolour: blue\n        ^ expected one of red, green\n");
+  EXPECT_EQ(bad("colour: gren\n"),
+            "text:1:9: error: expected one of red, green, found \"gren\"\ncolour: gren\n        ^ did you mean \"green\"?\n");
+  EXPECT_EQ(bad("colour: blue\n"),
+            "text:1:9: error: \"blue\" is not in this version\ncolour: blue\n        ^ expected one of red, green\n");
   EXPECT_EQ(bad("text: {id}\n"), "text:1:7: error: expected a text, found a map\ntext: {id}\n      ^ quote this text\n");
-  EXPECT_EQ(bad("port:\nflag: true\n"), "text:1:1: error: expected a whole number, found nothing\nport:\n^ write a value, or leave the key away\n");
+  EXPECT_EQ(bad("port:\nflag: true\n"),
+            "text:1:1: error: expected a whole number, found nothing\nport:\n^ write a value, or leave the key away\n");
 }
 
 TEST(Shape, RefusesWhatRulesForbid) {
@@ -175,7 +182,8 @@ TEST(Shape, RefusesWhatRulesForbid) {
   EXPECT_EQ(bad("size: 2MiB\n"), "text:1:7: error: \"size\" must be at most 1MiB\nsize: 2MiB\n      ^\n");
   EXPECT_EQ(bad("names: [a, b, c, d]\n"), "text:1:8: error: \"names\" must be at most 3 entries\nnames: [a, b, c, d]\n       ^\n");
   EXPECT_EQ(bad("names: [a, \"b c\"]\n"), "text:1:12: error: expected a header name, found \"b c\"\nnames: [a, \"b c\"]\n           ^\n");
-  EXPECT_EQ(bad("text: tree\n"), "text:1:7: error: expected one of one, three, found \"tree\"\ntext: tree\n      ^ did you mean \"three\"?\n");
+  EXPECT_EQ(bad("text: tree\n"),
+            "text:1:7: error: expected one of one, three, found \"tree\"\ntext: tree\n      ^ did you mean \"three\"?\n");
   EXPECT_EQ(bad("flag: true\nport: 1\n"), "text:2:1: error: not with a flag\nport: 1\n^\n");
 }
 
@@ -186,17 +194,23 @@ TEST(Shape, RefusesUnknownAndLaterKeys) {
 }
 
 TEST(Shape, RefusesALiteralSecret) {
-  EXPECT_EQ(bad("secret: hunter2\n"), "text:1:9: error: a secret is never written here\nsecret: hunter2\n        ^ write {file: PATH} or {env: NAME}\n");
+  EXPECT_EQ(bad("secret: hunter2\n"),
+            "text:1:9: error: a secret is never written here\nsecret: hunter2\n        ^ write {file: PATH} or {env: NAME}\n");
 }
 
 TEST(Shape, RefusesWrongParts) {
-  EXPECT_EQ(bad("policies: [{limt: {}}]\n"), "text:1:13: error: unknown policy \"limt\"\npolicies: [{limt: {}}]\n            ^ did you mean \"limit\"?\n");
-  EXPECT_EQ(bad("policies: [{retry: {}}]\n"), "text:1:13: error: \"retry\" is not in this version\npolicies: [{retry: {}}]\n            ^\n");
-  EXPECT_EQ(bad("policies: [timeout]\n"), "text:1:12: error: expected a policy, found \"timeout\"\npolicies: [timeout]\n           ^ a policy is written {name: …}\n");
+  EXPECT_EQ(bad("policies: [{limt: {}}]\n"),
+            "text:1:13: error: unknown policy \"limt\"\npolicies: [{limt: {}}]\n            ^ did you mean \"limit\"?\n");
+  EXPECT_EQ(bad("policies: [{retry: {}}]\n"),
+            "text:1:13: error: \"retry\" is not in this version\npolicies: [{retry: {}}]\n            ^\n");
+  EXPECT_EQ(bad("policies: [timeout]\n"),
+            "text:1:12: error: expected a policy, found \"timeout\"\npolicies: [timeout]\n           ^ a policy is written {name: …}\n");
   EXPECT_EQ(bad("policies:\n  - timeout: 3s\n    limit: {requests: 1}\n"),
-            "text:3:5: error: a policy has one key, found \"timeout\" and \"limit\"\n    limit: {requests: 1}\n    ^ is a dash missing before \"limit\"?\n");
+            "text:3:5: error: a policy has one key, found \"timeout\" and \"limit\"\n    limit: {requests: 1}\n    ^ is a dash missing "
+            "before \"limit\"?\n");
   EXPECT_EQ(bad("policies:\n  - limit:\n    requests: 3\n"),
-            "text:3:5: error: a policy has one key, found \"limit\" and \"requests\"\n    requests: 3\n    ^ are its settings not indented below \"limit\"?\n");
+            "text:3:5: error: a policy has one key, found \"limit\" and \"requests\"\n    requests: 3\n    ^ are its settings not indented "
+            "below \"limit\"?\n");
   EXPECT_EQ(bad("policies: [{limit: {}}]\n"), "text:1:20: error: \"requests\" is missing\npolicies: [{limit: {}}]\n                   ^\n");
 }
 

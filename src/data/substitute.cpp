@@ -23,7 +23,8 @@ bool append_variable(std::string& to, std::string_view inside, const Value& valu
   size_t split = inside.find(":-");
   std::string_view name = inside.substr(0, split);
   if (!is_variable(name)) {
-    problems.error(value.at, {}, "\"${" + std::string(inside) + "}\" does not name a variable", "write ${NAME} or ${NAME:-default}; $${ is a literal ${");
+    problems.error(value.at, {}, "\"${" + std::string(inside) + "}\" does not name a variable",
+                   "write ${NAME} or ${NAME:-default}; $${ is a literal ${");
     return false;
   }
   auto found = environment(name);
@@ -32,7 +33,8 @@ bool append_variable(std::string& to, std::string_view inside, const Value& valu
   } else if (split != std::string_view::npos) {
     to += inside.substr(split + 2);
   } else {
-    problems.error(value.at, {}, "the variable " + std::string(name) + " is not set", "write ${" + std::string(name) + ":-default} to give a default");
+    problems.error(value.at, {}, "the variable " + std::string(name) + " is not set",
+                   "write ${" + std::string(name) + ":-default} to give a default");
     return false;
   }
   return true;

@@ -24,15 +24,26 @@ TEST(Json, EscapesStrings) {
 
 TEST(Json, BytesThatAreNotUtf8AreReplaced) {
   EXPECT_EQ(json("a\xff"), "\"a\xef\xbf\xbd\"");
-  EXPECT_EQ(json("\xc0\x80"), "\"\xef\xbf\xbd\xef\xbf\xbd\"");              // overlong
+  EXPECT_EQ(json("\xc0\x80"), "\"\xef\xbf\xbd\xef\xbf\xbd\"");                  // overlong
   EXPECT_EQ(json("\xed\xa0\x80"), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");  // a surrogate
-  EXPECT_EQ(json("\xe2\x82"), "\"\xef\xbf\xbd\xef\xbf\xbd\"");              // cut short
+  EXPECT_EQ(json("\xe2\x82"), "\"\xef\xbf\xbd\xef\xbf\xbd\"");                  // cut short
 }
 
 TEST(Json, WritesNestedValues) {
   std::string out;
   JsonWriter writer(out);
-  writer.begin_object().member("a", 1).key("b").begin_array().value(true).value(1.5).null().begin_object().end_object().end_array().member("c", "x").end_object();
+  writer.begin_object()
+      .member("a", 1)
+      .key("b")
+      .begin_array()
+      .value(true)
+      .value(1.5)
+      .null()
+      .begin_object()
+      .end_object()
+      .end_array()
+      .member("c", "x")
+      .end_object();
   EXPECT_EQ(out, R"({"a":1,"b":[true,1.5,null,{}],"c":"x"})");
 }
 
@@ -52,7 +63,8 @@ TEST(Problem, RendersForPeople) {
 
 TEST(Problem, RendersForMachines) {
   EXPECT_EQ(render({problem()}, ProblemFormat::json),
-            "{\"file\":\"a,b.yaml\",\"line\":3,\"column\":5,\"severity\":\"error\",\"key\":\"routes[0]\",\"message\":\"100% wrong\",\"hint\":\"did you mean \\\"x\\\"?\"}\n");
+            "{\"file\":\"a,b.yaml\",\"line\":3,\"column\":5,\"severity\":\"error\",\"key\":\"routes[0]\",\"message\":\"100% "
+            "wrong\",\"hint\":\"did you mean \\\"x\\\"?\"}\n");
   EXPECT_EQ(render({problem()}, ProblemFormat::github), "::error file=a%2Cb.yaml,line=3,col=5::100%25 wrong; did you mean \"x\"?\n");
 }
 
@@ -80,7 +92,8 @@ TEST(Quantity, Sizes) {
   EXPECT_EQ(parse_size("10MB")->bytes, 10'000'000U);
   EXPECT_EQ(parse_size("0B")->bytes, 0U);
   for (std::string_view wrong : {"", "KiB", "10", "10 MB", "-1B", "10mb", "99999999999TiB"}) EXPECT_FALSE(parse_size(wrong)) << wrong;
-  for (uint64_t bytes : {0ULL, 1ULL, 1000ULL, 1024ULL, 1536ULL, 10'000'000ULL, 1ULL << 40}) EXPECT_EQ(parse_size(format_size(Size{bytes}))->bytes, bytes);
+  for (uint64_t bytes : {0ULL, 1ULL, 1000ULL, 1024ULL, 1536ULL, 10'000'000ULL, 1ULL << 40})
+    EXPECT_EQ(parse_size(format_size(Size{bytes}))->bytes, bytes);
 }
 
 TEST(Quantity, Percents) {
@@ -97,7 +110,8 @@ TEST(Quantity, Addresses) {
   EXPECT_TRUE(parse_address("127.1.2.3:0")->is_loopback());
   EXPECT_FALSE(parse_address("127.evil.example:80")->is_loopback());
   EXPECT_FALSE(parse_address(":80")->is_loopback());
-  for (std::string_view wrong : {"", "host", "host:", "host:65536", "::1:80", "[::1]", "[x]:80", "a b:80", "unix:", "host:8 0", "http://x:80"})
+  for (std::string_view wrong :
+       {"", "host", "host:", "host:65536", "::1:80", "[::1]", "[x]:80", "a b:80", "unix:", "host:8 0", "http://x:80"})
     EXPECT_FALSE(parse_address(wrong)) << wrong;
 }
 

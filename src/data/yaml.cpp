@@ -118,7 +118,8 @@ class Builder final : public YAML::EventHandler {
     if (plain && text == "<<") return refuse(where, "the merge key << is not taken", "write the keys out");
     auto [earlier, fresh] = frame.keys.emplace(text, where);
     if (!fresh)  // reported, and the reader goes on with the first
-      problems_.error(where, {}, "\"" + text + "\" is written twice", "the first is at " + problems_.sources().place(earlier->second, true));
+      problems_.error(where, {}, "\"" + text + "\" is written twice",
+                      "the first is at " + problems_.sources().place(earlier->second, true));
     frame.has_key = true;
     frame.key = text;
     frame.key_at = where;
@@ -233,10 +234,12 @@ std::string yaml_scalar(std::string_view text) {
     bare = std::any_of(text.begin(), text.end(), [](char c) { return is_alpha(c) && c != 'e' && c != 'E' && c != 'x' && c != 'o'; });
   }
   for (char c : text) {
-    bool plain = is_alpha(c) || is_digit(c) || c == '_' || c == '-' || c == '.' || c == '/' || c == '+' || c == '%' || c == '$' || c == ' ' || c == ':' || c == '=';
+    bool plain = is_alpha(c) || is_digit(c) || c == '_' || c == '-' || c == '.' || c == '/' || c == '+' || c == '%' || c == '$' ||
+                 c == ' ' || c == ':' || c == '=';
     bare = bare && plain;
   }
-  bare = bare && text.front() != '-' && text.front() != '%' && text.front() != ':' && text.front() != '=' && text.find(": ") == std::string_view::npos;
+  bare = bare && text.front() != '-' && text.front() != '%' && text.front() != ':' && text.front() != '=' &&
+         text.find(": ") == std::string_view::npos;
   if (bare) return std::string(text);
   std::string quoted = "\"";
   for (char c : text) {

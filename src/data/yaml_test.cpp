@@ -81,13 +81,12 @@ TEST(Yaml, RefusesASecondDocument) {
   EXPECT_NE(done.problems.find("a second document in one file"), std::string::npos) << done.problems;
 }
 
-TEST(Yaml, RefusesATag) {
-  EXPECT_NE(read("a: !!int \"3\"\n").problems.find("tags are not taken"), std::string::npos);
-}
+TEST(Yaml, RefusesATag) { EXPECT_NE(read("a: !!int \"3\"\n").problems.find("tags are not taken"), std::string::npos); }
 
 TEST(Yaml, SaysQuoteThisTextAtAnUnquotedBrace) {
   EXPECT_EQ(read("to: {service: x, path: /p/{id}}\nb: 1\n").problems.find("quote this text") == std::string::npos, false);
-  EXPECT_EQ(read("a: 1\npath: {id}/rest\n").problems.find("quote this text") == std::string::npos, false) << read("a: 1\npath: {id}/rest\n").problems;
+  EXPECT_EQ(read("a: 1\npath: {id}/rest\n").problems.find("quote this text") == std::string::npos, false)
+      << read("a: 1\npath: {id}/rest\n").problems;
 }
 
 TEST(Yaml, BoundsDepth) {
@@ -108,8 +107,10 @@ TEST(Yaml, BoundsWhatAliasesExpandTo) {
 }
 
 TEST(Yaml, ScalarsAreReadBackAsTheyWere) {
-  for (std::string_view text : {"plain", "a b", "", " lead", "no", "true", "1.10", "0x10", "{id}", "a: b", "a #b", "-", "- x", "line\nbreak", "quote\"d", "\x7f", "[::1]:80",
-                                "3s", "1e3", "/v1/{id}", "a,b", "?", "*", "&x", "!t", "%5", "unix:/x", "127.0.0.1:80", "1:30", "ünï", "~", "<<"}) {
+  for (std::string_view text :
+       {"plain", "a b",         "",         " lead",        "no",       "true", "1.10", "0x10",     "{id}", "a: b", "a #b", "-",
+        "- x",   "line\nbreak", "quote\"d", "\x7f",         "[::1]:80", "3s",   "1e3",  "/v1/{id}", "a,b",  "?",    "*",    "&x",
+        "!t",    "%5",          "unix:/x",  "127.0.0.1:80", "1:30",     "ünï",  "~",    "<<"}) {
     Read done = read("k: " + yaml_scalar(text) + "\nl: [" + yaml_scalar(text) + "]\n");
     ASSERT_TRUE(done.value) << text << "\n" << done.problems;
     EXPECT_EQ(done.value->map[0].value.text, text);

@@ -1,0 +1,88 @@
+// config/listener.h
+//
+// Doors for clients, and the bounds on what comes through them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/duration.h"
+#include "config/place.h"
+
+namespace portloom::config {
+
+struct Limits {
+  std::optional<Size> memory;
+  uint32_t connections = 50'000;
+  std::optional<uint32_t> connections_per_address;
+  Size headers{64 * 1024};
+  Size uri{8 * 1024};
+  std::optional<Size> body;
+  Size buffered{1024 * 1024};
+
+  void visit(this auto& self, auto& field) {
+    using namespace data::rules;
+    field("memory", self.memory, at_least(Size{16 * 1024 * 1024}),
+          "Memory the process may take before it refuses new work. Without it: no bound.");
+    field("connections", self.connections, at_least(1), "Client connections at a time, all listeners together.");
+    field("connections_per_address", self.connections_per_address, at_least(1),
+          "Client connections at a time from one address. Without it: no bound.");
+    field("headers", self.headers, at_least(Size{1024}), at_most(Size{1024 * 1024}),
+          "A message's header section, both ways. Over it: 431 or 502.");
+    field("uri", self.uri, at_least(Size{256}), at_most(Size{64 * 1024}), "A request target. Over it: 414.");
+    field("body", self.body, "A request body. Over it: 413. Without it streaming bodies have no bound.");
+    field("buffered", self.buffered, at_least(Size{16 * 1024}), "Bytes of bodies that one request may hold in memory.");
+  }
+};
+
+struct ListenerTimeouts {
+  Duration headers = 10s;
+  Duration idle = 60s;
+  Duration body = 60s;
+  Duration gone_grace = 500ms;
+
+  void visit(this auto& self, auto& field) {
+    using namespace data::rules;
+    field("headers", self.headers, at_least(Duration(1ms)), "For a request's header section, from its first byte.");
+    field("idle", self.idle, at_least(Duration(1ms)), "How long a connection may wait for its next request.");
+    field("body", self.body, at_least(Duration(1ms)), "How long a request body, or the client's reading of an answer, may stand still.");
+    field("gone_grace", self.gone_grace, "From a client's end of stream during a request until the client counts as gone.");
+  }
+};
+
+// How much an answer of ours says about what went wrong.
+enum class Errors : uint8_t { public_, internal };
+inline std::vector<data::Choice> choices_of(Errors) { return {{"public", Errors::public_}, {"internal", Errors::internal}}; }
+
+struct Listener {
+  std::optional<uint16_t> port;
+  std::optional<Address> address;
+  ListenerTimeouts timeouts;
+  std::vector<std::string> trusted_proxies;
+  std::optional<Errors> errors;
+  std::vector<PolicyPart> policies;
+  DestinationPart to;
+  Position at;
+
+  void visit(this auto& self, auto& field) {
+    using namespace data::rules;
+    field("port", self.port, "The port, on all addresses of both families; 0 takes a free one. Or `address`.");
+    field("address", self.address, "Where to listen: `10.0.0.5:8443`, `\"[::1]:8443\"`, `unix:/run/x.sock`. Or `port`.");
+    field("timeouts", self.timeouts, "How long a client may take.");
+    field("trusted_proxies", self.trusted_proxies, valid(data::is_network, "an address range like 10.0.0.0/8"),
+          "Whose X-Forwarded-For is believed.");
+    field("errors", self.errors,
+          "public: type, title, status, request_id. internal: and blame, limit, service, file:line. Default: internal on loopback only.");
+    field("policies", self.policies, "Run before any route answers, in this order.");
+    field("to", self.to, "Where everything goes. A listener with its own `to` has no routes.");
+    field.later("tls", "proxy_protocol");
+  }
+  void check(data::Checker& checker) const;
+  Address bind() const { return address ? *address : Address{.host = {}, .port = port.value_or(0), .unix_path = {}}; }
+  bool internal_errors() const { return errors ? *errors == Errors::internal : bind().is_loopback(); }
+};
+
+}  // namespace portloom::config

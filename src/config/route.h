@@ -1,0 +1,113 @@
+// config/route.h
+//
+// What goes where: routes and groups as written, destinations, and routes as the router takes them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/duration.h"
+#include "config/place.h"
+
+namespace portloom::config {
+
+struct Match {
+  std::vector<std::string> host;
+  std::vector<std::string> method;
+  std::vector<std::string> path;
+  std::vector<std::string> path_prefix;
+
+  void visit(this auto& self, auto& field) {
+    using namespace data::rules;
+    field("host", self.host, valid(is_host_pattern, "a host name or *.name"),
+          "Host names, without port; `*.` stands for one or more labels.");
+    field("method", self.method, valid(is_method, "a method like GET"), "Methods.");
+    field("path", self.path, valid(is_path_pattern, "a path that begins with /"), "The exact path; `{name}` stands for one segment.");
+    field("path_prefix", self.path_prefix, valid(is_path_pattern, "a path that begins with /"), "A path and all below it, by segment.");
+    field.later("path_regex", "headers", "query");
+  }
+  void check(data::Checker& checker) const;
+  bool empty() const { return host.empty() && method.empty() && path.empty() && path_prefix.empty(); }
+};
+
+// A route, or a group of routes when it has `routes` in place of `to`. Read resolved_routes() of the Document instead.
+struct Route {
+  std::string name;
+  std::string listener;
+  Match match;
+  std::vector<PolicyPart> policies;
+  std::vector<std::string> skip;
+  DestinationPart to;
+  std::vector<Route> routes;
+  Position at;
+
+  void visit(this auto& self, auto& field) {
+    using namespace data::rules;
+    field("name", self.name, "Its label everywhere. Without it: method and path, \"GET /v1/orders/{id}\".");
+    field("listener", self.listener, "The listener it belongs to; needed once there are two.");
+    field("match", self.match, "Which requests it takes. Who wins does not depend on the order of routes.");
+    field("policies", self.policies, "Run after the listener's and the group's, in this order.");
+    field("skip", self.skip, "Policies of its listener that it does without, by kind or name.");
+    field("to", self.to, "Where its requests go.");
+    field("routes", self.routes, "A group: these routes, which have its listener, match, policies and skip.");
+  }
+  void check(data::Checker& checker) const;
+};
+
+// A chain: a named list of policies.
+struct ChainList {
+  std::vector<PolicyPart> policies;
+  void visit(this auto& self, auto& field) { field("policies", self.policies, data::rules::short_form, "The policies."); }
+};
+
+// The policy `{chain: NAME}`; gone once a Document is resolved.
+struct ChainUse {
+  std::string chain;
+  void visit(this auto& self, auto& field) {
+    using namespace data::rules;
+    field("chain", self.chain, required, short_form, "A name under `chains`.");
+  }
+};
+
+// The destination `{service: NAME}` or a bare NAME.
+struct ServiceDestination {
+  std::string service;
+  void visit(this auto& self, auto& field) {
+    using namespace data::rules;
+    field("service", self.service, required, short_form, "A name under `services`; path and query go on unchanged.");
+    field.later("path", "query", "rpc", "body", "method");
+  }
+};
+
+// The destination `{response: {…}}`.
+struct ResponseDestination {
+  uint16_t status = 200;
+  std::optional<std::string> body;
+  Named<std::string> headers;
+
+  void visit(this auto& self, auto& field) {
+    using namespace data::rules;
+    field("status", self.status, required, at_least(200), at_most(599), "The status.");
+    field("body", self.body, "The body, as it stands.");
+    field("headers", self.headers, valid(data::is_header_name, "a header name"), "Its header fields.");
+  }
+  void check(data::Checker& checker) const;
+};
+
+// A route as the router takes it: groups, defaults, chains and skips are worked in.
+struct ResolvedRoute {
+  std::string name;
+  std::string listener;
+  Match match;
+  std::vector<Part> listener_policies;  // the listener's, without what the route skips
+  std::vector<Part> policies;           // defaults, group, route: outermost first
+  std::vector<std::string> skip;
+  Part to;
+  Position at;
+  std::string path;  // in the document: "routes[0].routes[2]"
+};
+
+}  // namespace portloom::config

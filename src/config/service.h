@@ -1,0 +1,98 @@
+// config/service.h
+//
+// Instances we call, and callers we know.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/duration.h"
+#include "config/place.h"
+
+namespace portloom::config {
+
+struct Consumer {
+  std::string tenant;
+  std::string plan;
+  std::vector<std::string> keys;
+  std::vector<std::string> groups;
+  Position at;
+
+  void visit(this auto& self, auto& field) {
+    using namespace data::rules;
+    field("tenant", self.tenant, "Whom it belongs to.");
+    field("plan", self.plan, "Its plan.");
+    field("keys", self.keys, valid(is_key_digest, "sha256: and 64 hex digits (`portloom key new` prints them)"),
+          "Digests of its API keys; two live keys rotate.");
+    field("groups", self.groups, "Groups it is in.");
+  }
+};
+
+enum class Protocol : uint8_t { http1 };
+inline std::vector<data::Choice> choices_of(Protocol) { return {{"http1", Protocol::http1}, data::Choice("http2"), data::Choice("grpc")}; }
+
+enum class Balance : uint8_t { least_request, round_robin, random };
+inline std::vector<data::Choice> choices_of(Balance) {
+  return {{"least_request", Balance::least_request},
+          {"round_robin", Balance::round_robin},
+          {"random", Balance::random},
+          data::Choice("peak_ewma"),
+          data::Choice("ring_hash"),
+          data::Choice("maglev")};
+}
+
+struct Pool {
+  uint32_t connections = 1024;
+  Duration idle = 30s;
+
+  void visit(this auto& self, auto& field) {
+    using namespace data::rules;
+    field("connections", self.connections, at_least(1), "Connections to one endpoint, per worker.");
+    field("idle", self.idle, "How long an unused connection is kept.");
+  }
+};
+
+// What `defaults.service` may set too.
+struct ServiceSettings {
+  Protocol protocol = Protocol::http1;
+  Balance balance = Balance::least_request;
+  Duration connect_timeout = 1s;
+  std::optional<Duration> first_byte_timeout;
+  Duration idle_timeout = 60s;
+  Pool pool;
+  std::vector<PolicyPart> policies;
+
+  void visit_settings(this auto& self, auto& field) {
+    using namespace data::rules;
+    field("protocol", self.protocol, "What its endpoints speak.");
+    field("balance", self.balance, "How an endpoint is chosen.");
+    field("connect_timeout", self.connect_timeout, at_least(Duration(1ms)), "For a connection to an endpoint.");
+    field("first_byte_timeout", self.first_byte_timeout, at_least(Duration(1ms)),
+          "From the sent request to the answer's head. Without it: the request's deadline.");
+    field("idle_timeout", self.idle_timeout, at_least(Duration(1ms)), "How long an answer's body may stand still.");
+    field("pool", self.pool, "Connections kept to its endpoints.");
+    field("policies", self.policies, "Run for every caller of the service.");
+    field.later("tls", "health", "breaker", "outliers", "concurrency");
+  }
+  void visit(this auto& self, auto& field) { self.visit_settings(field); }
+};
+
+struct Service : ServiceSettings {
+  std::string context;
+  std::vector<Address> endpoints;
+  Position at;
+
+  void visit(this auto& self, auto& field) {
+    using namespace data::rules;
+    field("context", self.context, "The bounded context that owns it: a label in metrics and errors.");
+    field("endpoints", self.endpoints, required, at_least(1), "Its instances, host:port each. Host names are resolved.");
+    self.visit_settings(field);
+    field.later("dns", "registry", "etcd", "consul", "descriptors", "sidecar");
+  }
+  void check(data::Checker& checker) const;
+};
+
+}  // namespace portloom::config
