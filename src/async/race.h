@@ -151,7 +151,8 @@ class [[nodiscard]] Any : public Together<Ts...> {
       using Value = std::decay_t<decltype(task.take())>;
       return task.done() ? std::optional<Value>(task.take()) : std::nullopt;
     };
-    return std::apply([&](auto&... task) { return std::tuple<std::optional<typename Task<Ts>::Value>...>(value_of(task)...); }, this->tasks_);
+    using Values = std::tuple<std::optional<typename Task<Ts>::Value>...>;
+    return std::apply([&](auto&... task) { return Values(value_of(task)...); }, this->tasks_);
   }
 };
 // co_await any(a(), b()): as soon as one is there; the others are cancelled when the expression ends.

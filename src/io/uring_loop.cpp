@@ -170,7 +170,9 @@ io_uring_sqe* prepared(io_uring_sqe* sqe, Prepare prepare) {
 }
 
 void UringLoop::listen_to_mailbox() {
-  prepared(entry(nullptr, Operation::wake), [this](io_uring_sqe* sqe) { io_uring_prep_poll_multishot(sqe, mailbox_.descriptor(), POLLIN); });
+  prepared(entry(nullptr, Operation::wake), [this](io_uring_sqe* sqe) {
+    io_uring_prep_poll_multishot(sqe, mailbox_.descriptor(), POLLIN);
+  });
 }
 
 void UringLoop::turn(Duration wait_max) {
@@ -297,7 +299,8 @@ void UringLoop::settle(Channel& channel) {
 }
 
 void UringLoop::give_back(unsigned buffer) {
-  io_uring_buf_ring_add(buffers_, memory_ + buffer * ring_buffer_bytes, ring_buffer_bytes, static_cast<uint16_t>(buffer), ring_buffers - 1, 0);
+  io_uring_buf_ring_add(buffers_, memory_ + buffer * ring_buffer_bytes, ring_buffer_bytes,
+                        static_cast<uint16_t>(buffer), ring_buffers - 1, 0);
   io_uring_buf_ring_advance(buffers_, 1);
 }
 
