@@ -175,6 +175,13 @@ TEST(Refused, Services) {
             "               ^ write 127.0.0.1:80\n");
 }
 
+TEST(Refused, ALaterSourceOfEndpointsInOneMessage) {
+  EXPECT_EQ(whole("version: 1\nlisteners: {a: {port: 1, to: s}}\nservices: {s: {dns: x:1}}\n"),
+            "f:3:16: error: \"dns\" is not in this version\n"
+            "services: {s: {dns: x:1}}\n"
+            "               ^\n");
+}
+
 TEST(Refused, AKeyOfTwoConsumers) {
   std::string key = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
   std::string text = whole("version: 1\nlisteners: {a: {port: 1, to: {response: {status: 200}}}}\nconsumers:\n  a: {keys: \"" + key +

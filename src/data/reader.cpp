@@ -3,6 +3,9 @@
 // Value to object, by Shape. Goes on after a problem; the caller sees all of them.
 #include "data/reader.h"
 
+#include <algorithm>
+#include <charconv>
+
 #include "base/text.h"
 #include "data/scalar.h"
 #include "data/yaml.h"
@@ -279,8 +282,10 @@ bool read_structure(const Shape& shape, const Value& value, void* into, const st
       good = read_field(*field, entry.value, into, join(path, entry.key), reader) && good;
     }
   }
+  // A key of a later version may stand for what is missing: one message is enough.
+  bool later = std::any_of(shape.later.begin(), shape.later.end(), [&](std::string_view key) { return value.find(key) != nullptr; });
   for (const Field& field : shape.fields) {
-    if (!field.required || value.find(field.name) != nullptr || (short_form && field.short_form)) continue;
+    if (later || !field.required || value.find(field.name) != nullptr || (short_form && field.short_form)) continue;
     good = refuse(reader, value.at, join(path, field.name), "\"" + std::string(field.name) + "\" is missing");
   }
   if (!good || shape.check == nullptr) return good;
