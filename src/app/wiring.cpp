@@ -1,0 +1,253 @@
+// app/wiring.cpp
+//
+// Services first, then routes, then listeners: each refers only to what stands before it.
+#include "app/wiring.h"
+
+#include <netdb.h>
+
+#include <algorithm>
+
+#include "base/random.h"
+#include "base/text.h"
+#include "pipeline/fixed_answer.h"
+#include "upstream/cluster.h"
+
+namespace portloom::app {
+namespace {
+
+std::unexpected<Error> invalid(std::string detail) { return failure(Code::invalid, Side::gateway, std::move(detail)); }
+
+Result<std::vector<io::Address>> resolve(const data::Address& address) {
+  if (address.is_unix()) return std::vector{*io::Address::parse("unix:" + address.unix_path)};
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  std::string port = std::to_string(address.port);
+  int error = ::getaddrinfo(address.host.c_str(), port.c_str(), &hints, &found);
+  if (error != 0) return invalid("cannot resolve " + address.host + ": " + gai_strerror(error));
+  std::vector<io::Address> addresses;
+  for (addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    io::Address next = io::Address::from(one->ai_addr, one->ai_addrlen);
+    if (std::find(addresses.begin(), addresses.end(), next) == addresses.end()) addresses.push_back(std::move(next));
+  }
+  ::freeaddrinfo(found);
+  return addresses;
+}
+
+Result<io::Address> bind_address(const data::Address& address) {
+  std::string text = address.text();
+  if (!address.is_unix() && address.host.empty()) text = ":" + std::to_string(address.port);
+  std::optional<io::Address> parsed = io::Address::parse(text);
+  if (parsed) return *parsed;
+  Result<std::vector<io::Address>> resolved = resolve(address);
+  if (!resolved) return std::unexpected(std::move(resolved.error()));
+  return resolved->front();
+}
+
+uint16_t method_bits(const std::vector<std::string>& methods) {
+  uint16_t bits = 0;
+  for (const std::string& method : methods) bits |= static_cast<uint16_t>(1u << static_cast<unsigned>(http::method_of(method)));
+  return bits;
+}
+
+void add_patterns(const config::ResolvedRoute& route, uint32_t index, uint16_t listener, std::vector<pipeline::Pattern>& patterns) {
+  pipeline::Pattern pattern;
+  pattern.route = index;
+  pattern.listener = listener;
+  pattern.methods = method_bits(route.match.method);
+  std::vector<std::string> hosts = route.match.host.empty() ? std::vector<std::string>{""} : route.match.host;
+  for (const std::string& host : hosts) {
+    pattern.host = host;
+    std::transform(pattern.host.begin(), pattern.host.end(), pattern.host.begin(), to_lower);
+    pattern.prefix = false;
+    for (const std::string& path : route.match.path) {
+      pattern.path = path;
+      patterns.push_back(pattern);
+    }
+    pattern.prefix = true;
+    for (const std::string& path : route.match.path_prefix) {
+      pattern.path = path;
+      patterns.push_back(pattern);
+    }
+    if (route.match.path.empty() && route.match.path_prefix.empty()) {
+      pattern.path = "/";
+      patterns.push_back(pattern);
+    }
+  }
+}
+
+uint16_t listener_index(const std::vector<std::string>& names, const std::string& name) {
+  auto found = std::find(names.begin(), names.end(), name);
+  return found == names.end() ? uint16_t{0} : static_cast<uint16_t>(found - names.begin());
+}
+
+Result<std::shared_ptr<const pipeline::RouteTable>> compile_routes(const config::Loaded& loaded, const std::vector<std::string>& listeners) {
+  std::vector<pipeline::Route> routes;
+  std::vector<pipeline::Pattern> patterns;
+  for (const config::ResolvedRoute& route : loaded.document->resolved) {
+    auto index = static_cast<uint32_t>(routes.size());
+    routes.push_back({.index = index,
+                      .name = route.name,
+                      .methods = method_bits(route.match.method),
+                      .skip = route.skip,
+                      .config = loaded.place(route.at)});
+    add_patterns(route, index, listener_index(listeners, route.listener), patterns);
+  }
+  return pipeline::RouteTable::compile(std::move(routes), std::move(patterns));
+}
+
+// Fills one Plan.
+class Builder {
+ public:
+  Builder(const Blueprint& blueprint, policy::States& states, pipeline::Plan& plan)
+      : blueprint_(blueprint), document_(*blueprint.loaded.document), states_(states), plan_(plan) {}
+
+  void build() {
+    for (const auto& [name, service] : document_.services) add_service(name, service);
+    for (const config::ResolvedRoute& route : document_.resolved) add_route(route);
+    router_ = own(std::make_unique<pipeline::Router>());
+    for (uint16_t i = 0; i < document_.listeners.size(); ++i) add_listener(i);
+  }
+
+ private:
+  template <class T>
+  T* own(std::unique_ptr<T> service) {
+    T* raw = service.get();
+    plan_.owned_services.push_back(std::move(service));
+    return raw;
+  }
+  pipeline::Policy* own_policy(std::unique_ptr<pipeline::Policy> policy) {
+    plan_.owned_policies.push_back(std::move(policy));
+    return plan_.owned_policies.back().get();
+  }
+  pipeline::Policy* make(const data::Part& part) {
+    policy::Building building{.place = part.path, .config = blueprint_.loaded.place(part.at), .document = document_, .states = states_};
+    std::unique_ptr<pipeline::Policy> policy = policy::make_policy(part, building);
+    CHECK(policy != nullptr);
+    return own_policy(std::move(policy));
+  }
+  std::vector<pipeline::Policy*> make_all(const std::vector<data::Part>& parts, std::vector<std::unique_ptr<pipeline::Policy>> defaults) {
+    std::vector<pipeline::Policy*> policies;
+    for (std::unique_ptr<pipeline::Policy>& policy : defaults) policies.push_back(own_policy(std::move(policy)));
+    for (const data::Part& part : parts) policies.push_back(make(part));
+    return policies;
+  }
+
+  void add_service(const std::string& name, const config::Service& service) {
+    upstream::ClusterSettings settings;
+    settings.name = name;
+    settings.balance = service.balance;
+    settings.connect_timeout = service.connect_timeout;
+    settings.first_byte_timeout = service.first_byte_timeout.value_or(Duration::max());
+    settings.idle_timeout = service.idle_timeout;
+    settings.pool_idle = service.pool.idle;
+    settings.connections_max = service.pool.connections;
+    settings.heads = {.headers = document_.limits.headers.bytes, .uri = document_.limits.uri.bytes};
+    auto* cluster = own(std::make_unique<upstream::Cluster>(std::move(settings), blueprint_.endpoints.find(name)->second, random_seed()));
+    std::vector<data::Part> written = document_.expand(service.policies);
+    plan_.services[name] = own(std::make_unique<pipeline::Chain>(make_all(written, policy::default_service_policies(written)), *cluster));
+  }
+
+  pipeline::Service* destination(const data::Part& to) {
+    if (const auto* service = to.as<config::ServiceDestination>()) return plan_.service(service->service);
+    const auto* answer = to.as<config::ResponseDestination>();
+    CHECK(answer != nullptr);
+    http::Headers headers;
+    for (const auto& [name, value] : answer->headers) headers.add(name, value);
+    return own(std::make_unique<pipeline::FixedAnswer>(answer->status, std::move(headers), answer->body.value_or("")));
+  }
+
+  void add_route(const config::ResolvedRoute& route) {
+    pipeline::Service* to = destination(route.to);
+    plan_.routes.push_back(own(std::make_unique<pipeline::Chain>(make_all(route.policies, policy::default_route_policies(route.policies)), *to)));
+  }
+
+  void add_listener(uint16_t index) {
+    const auto& [name, listener] = document_.listeners[index];
+    std::vector<data::Part> parts = document_.expand(listener.policies);
+    std::vector<pipeline::Policy*> policies = make_all(parts, {});
+    auto entry = std::make_unique<pipeline::Entry>();
+    entry->internal_errors = listener.internal_errors();
+    pipeline::Service* end = listener.to.empty() ? router_ : destination(listener.to);
+    entry->chain = std::make_unique<pipeline::Chain>(policies, *end);
+    for (const pipeline::Route& route : plan_.snapshot().table->routes()) {
+      if (route.skip.empty() || listener_index(plan_.snapshot().listeners, document_.resolved[route.index].listener) != index) continue;
+      std::vector<pipeline::Policy*> kept;
+      for (size_t i = 0; i < parts.size(); ++i) {
+        auto skipped = [&](const std::string& what) { return what == parts[i].kind || what == parts[i].name; };
+        if (std::none_of(route.skip.begin(), route.skip.end(), skipped)) kept.push_back(policies[i]);
+      }
+      entry->skipping[route.index] = std::make_unique<pipeline::Chain>(std::move(kept), *end);
+    }
+    plan_.entries.push_back(std::move(entry));
+  }
+
+  const Blueprint& blueprint_;
+  const config::Document& document_;
+  policy::States& states_;
+  pipeline::Plan& plan_;
+  pipeline::Router* router_ = nullptr;
+};
+
+}  // namespace
+
+config::Catalogue make_catalogue() {
+  config::Catalogue catalogue;
+  policy::add_policies(catalogue);
+  return catalogue;
+}
+
+Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded) {
+  auto blueprint = std::make_shared<Blueprint>();
+  auto snapshot = std::make_shared<pipeline::Snapshot>();
+  snapshot->document = loaded.document;
+  snapshot->hash = loaded.hash;
+  for (const auto& [name, listener] : loaded.document->listeners) {
+    Result<io::Address> bind = bind_address(listener.bind());
+    if (!bind) return std::unexpected(std::move(bind.error()));
+    snapshot->listeners.push_back(name);
+    blueprint->binds.push_back(std::move(*bind));
+  }
+  Result<std::shared_ptr<const pipeline::RouteTable>> table = compile_routes(loaded, snapshot->listeners);
+  if (!table) return std::unexpected(std::move(table.error()));
+  snapshot->table = std::move(*table);
+  for (const pipeline::Route& route : snapshot->table->routes()) blueprint->route_names.push_back(route.name);
+  for (const auto& [name, service] : loaded.document->services) {
+    blueprint->service_names.push_back(name);
+    std::vector<io::Address>& addresses = blueprint->endpoints[name];
+    for (const data::Address& endpoint : service.endpoints) {
+      Result<std::vector<io::Address>> resolved = resolve(endpoint);
+      if (!resolved) return invalid(loaded.place(service.at) + ": service " + name + ": " + resolved.error().detail);
+      addresses.insert(addresses.end(), resolved->begin(), resolved->end());
+    }
+  }
+  blueprint->snapshot = std::move(snapshot);
+  blueprint->loaded = std::move(loaded);
+  return std::shared_ptr<const Blueprint>(std::move(blueprint));
+}
+
+std::unique_ptr<pipeline::Plan> build_plan(const Blueprint& blueprint, policy::States& states) {
+  auto plan = std::make_unique<pipeline::Plan>(blueprint.snapshot);
+  Builder(blueprint, states, *plan).build();
+  return plan;
+}
+
+server::Door door_of(const Blueprint& blueprint, uint16_t index) {
+  const config::Document& document = *blueprint.loaded.document;
+  const auto& [name, listener] = document.listeners[index];
+  server::Door door;
+  door.index = index;
+  door.name = name;
+  door.internal_errors = listener.internal_errors();
+  door.connection.heads = {.headers = document.limits.headers.bytes, .uri = document.limits.uri.bytes};
+  if (document.limits.body) door.connection.body_max = document.limits.body->bytes;
+  door.connection.head_timeout = listener.timeouts.headers;
+  door.connection.idle_timeout = listener.timeouts.idle;
+  door.connection.body_timeout = listener.timeouts.body;
+  door.gone_grace = listener.timeouts.gone_grace;
+  for (const std::string& network : listener.trusted_proxies)
+    if (std::optional<http::Cidr> block = http::Cidr::parse(network)) door.trusted_proxies.add(*block);
+  return door;
+}
+
+}  // namespace portloom::app

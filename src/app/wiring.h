@@ -1,0 +1,40 @@
+// app/wiring.h
+//
+// From a checked document to what serves: a Blueprint once per configuration (control thread), a Plan per worker from it.
+// Every rule of "who stands in front of whom" is here and nowhere else.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/load.h"
+#include "io/address.h"
+#include "pipeline/plan.h"
+#include "policy/build.h"
+#include "server/server.h"
+
+namespace portloom::app {
+
+struct Blueprint {
+  config::Loaded loaded;
+  std::shared_ptr<const pipeline::Snapshot> snapshot;
+  std::map<std::string, std::vector<io::Address>, std::less<>> endpoints;  // by service, names resolved
+  std::vector<io::Address> binds;                                          // by listener
+  std::vector<std::string> route_names;
+  std::vector<std::string> service_names;
+};
+
+config::Catalogue make_catalogue();
+
+// Control thread; resolves host names (blocks). Code::invalid with what is wrong.
+Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded);
+
+// On the worker, while the control thread waits for it (`states` belongs to that thread). Never null.
+std::unique_ptr<pipeline::Plan> build_plan(const Blueprint& blueprint, policy::States& states);
+
+// What a listener's server needs to know.
+server::Door door_of(const Blueprint& blueprint, uint16_t listener);
+
+}  // namespace portloom::app

@@ -1,0 +1,320 @@
+// http/server_connection.cpp
+//
+// One send per small response (the body is copied behind its head), pieces of up to 64 KiB for large ones, the next piece
+// read while the last is being sent.
+#include "http/server_connection.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "async/race.h"
+#include "base/text.h"
+
+namespace portloom::http {
+namespace {
+
+constexpr size_t copied_max = 16 * 1024;  // a body up to this size travels in the head's buffer
+
+}  // namespace
+
+// The pull side of a request body.
+class IncomingBody final : public BodySource {
+ public:
+  explicit IncomingBody(ServerConnection& connection) : connection_(connection) {}
+  [[clang::coro_wrapper]] Task<Result<Bytes>> read() override { return connection_.read_body(); }
+  const Headers* trailers() const override { return connection_.chunks_ && connection_.chunks_->done() ? &connection_.chunks_->trailers() : nullptr; }
+
+ private:
+  ServerConnection& connection_;
+};
+
+Task<bool> ServerConnection::wait() {
+  if (!socket_.input().empty()) co_return true;
+  if (retired_) co_return false;
+  idle_ = true;
+  io::Arrival arrival = co_await socket_.receive(Agenda::current().now() + settings_.idle_timeout);
+  idle_ = false;
+  co_return arrival == io::Arrival::bytes;
+}
+
+Task<Incoming> ServerConnection::next(Request& request) {
+  HeadParser parser(settings_.heads);
+  Instant deadline = never;
+  while (true) {
+    size_t consumed = 0;
+    HeadParser::State state = parser.parse_request(socket_.input(), request, consumed);
+    if (state == HeadParser::State::complete) {
+      socket_.consume(consumed);
+      break;
+    }
+    if (state == HeadParser::State::failed) {
+      fault_ = parser.error();
+      co_return Incoming::failed;
+    }
+    if (deadline == never) deadline = Agenda::current().now() + settings_.head_timeout;
+    io::Arrival arrival = co_await socket_.receive(deadline);
+    if (arrival == io::Arrival::bytes) continue;
+    if (arrival == io::Arrival::broken || !parser.begun()) co_return Incoming::end;
+    fault_ = arrival == io::Arrival::late ? Error{Code::request_timeout, Side::client, Progress::nothing, "the request's head did not arrive in time"}
+                                          : Error{Code::bad_request, Side::client, Progress::nothing, "the request's head is cut off"};
+    co_return Incoming::failed;
+  }
+  Result<Framing> framing = request_framing(request);
+  if (!framing) {
+    fault_ = std::move(framing.error());
+    co_return Incoming::failed;
+  }
+  co_return accept_head(request, *framing);
+}
+
+Incoming ServerConnection::accept_head(Request& request, const Framing& framing) {
+  method_ = request.method();
+  minor_ = request.minor;
+  keep_alive_ = framing.keep_alive && !retired_;
+  announce_keep_alive_ = framing.announce_keep_alive;
+  continue_due_ = false;
+  body_in_ = body_out_ = 0;
+  body_kind_ = Framing::Kind::none;
+  chunks_.reset();
+  request.upgrade = framing.upgrade;
+  if (framing.kind == Framing::Kind::length && framing.length > 0) {
+    if (settings_.body_max && framing.length > *settings_.body_max) {
+      fault_ = Error{Code::body_too_large, Side::client, Progress::nothing, "the request's body exceeds the limit"};
+      return Incoming::failed;
+    }
+    std::string_view input = socket_.input();
+    if (input.size() >= framing.length) {
+      request.body = Body(Bytes::copy(input.substr(0, framing.length)));
+      socket_.consume(framing.length);
+      body_in_ = framing.length;
+      return Incoming::request;
+    }
+    body_kind_ = framing.kind;
+    body_left_ = framing.length;
+    request.body = Body(std::make_unique<IncomingBody>(*this), framing.length);
+  } else if (framing.kind == Framing::Kind::chunked) {
+    body_kind_ = framing.kind;
+    chunks_ = std::make_unique<ChunkDecoder>();
+    request.body = Body(std::make_unique<IncomingBody>(*this), std::nullopt);
+  } else {
+    request.body = Body();
+  }
+  continue_due_ = framing.expect_continue && body_kind_ != Framing::Kind::none && socket_.input().empty();
+  return Incoming::request;
+}
+
+Task<Result<Bytes>> ServerConnection::read_body() {
+  while (body_kind_ != Framing::Kind::none) {
+    if (continue_due_) {
+      continue_due_ = false;
+      if (!socket_.sending()) socket_.post(Bytes::literal("HTTP/1.1 100 Continue\r\n\r\n"));  // RFC 9110 §10.1.1
+    }
+    // Never more than belongs to this body: what follows is the next request.
+    size_t bytes_max = body_kind_ == Framing::Kind::length ? static_cast<size_t>(std::min<uint64_t>(body_left_, 64 * 1024)) : 64 * 1024;
+    if (body_kind_ == Framing::Kind::chunked) {
+      if (socket_.input().empty()) {
+        io::Arrival arrival = co_await socket_.receive(Agenda::current().now() + settings_.body_timeout);
+        if (arrival == io::Arrival::late) co_return failure(Code::request_timeout, Side::client, "the request's body did not arrive in time");
+        if (arrival != io::Arrival::bytes) co_return failure(Code::client_gone, Side::client, "the request's body is cut off");
+      }
+      Result<Bytes> piece = take_chunk();
+      if (!piece) broken_ = true;
+      if (!piece || !piece->empty() || body_kind_ == Framing::Kind::none) co_return piece;
+      continue;
+    }
+    io::Bulk bulk = co_await socket_.receive_bulk(bytes_max, Agenda::current().now() + settings_.body_timeout);
+    if (bulk.arrival == io::Arrival::late) co_return failure(Code::request_timeout, Side::client, "the request's body did not arrive in time");
+    if (bulk.arrival != io::Arrival::bytes) co_return failure(Code::client_gone, Side::client, "the request's body is cut off");
+    body_left_ -= bulk.bytes.size();
+    body_in_ += bulk.bytes.size();
+    if (body_left_ == 0) body_kind_ = Framing::Kind::none;
+    co_return std::move(bulk.bytes);
+  }
+  co_return Bytes();
+}
+
+// Decodes what is in input(): gathers the data of all its chunks into one piece.
+Result<Bytes> ServerConnection::take_chunk() {
+  std::string_view input = socket_.input();
+  Writer gathered(std::min<size_t>(input.size(), 64 * 1024));
+  while (!input.empty() && gathered.size() < 64 * 1024) {
+    ChunkDecoder::Step step = chunks_->decode(input);
+    gathered.text(step.data);
+    input.remove_prefix(step.consumed);
+    socket_.consume(step.consumed);
+    if (chunks_->failed()) return failure(Code::bad_request, Side::client, chunks_->fault());
+    if (chunks_->done()) {
+      body_kind_ = Framing::Kind::none;
+      break;
+    }
+  }
+  body_in_ += gathered.size();
+  if (settings_.body_max && body_in_ > *settings_.body_max) return failure(Code::body_too_large, Side::client, "the request's body exceeds the limit");
+  return gathered.finish();
+}
+
+Framing ServerConnection::response_framing_for(const Response& response, bool length_known) const {
+  Framing framing;
+  framing.keep_alive = keep_alive_;
+  framing.announce_keep_alive = announce_keep_alive_;
+  if (response.tunnel) {
+    framing.kind = Framing::Kind::tunnel;
+    framing.upgrade = response.status == 101;
+    return framing;
+  }
+  if (method_ == Method::HEAD || response.status == 304) {
+    framing.kind = Framing::Kind::none;
+    if (std::optional<std::string_view> declared = response.headers.find(Name::content_length)) {
+      if (std::optional<uint64_t> length = parse_number(*declared)) {
+        framing.declares_length = true;
+        framing.length = *length;
+      }
+    } else if (length_known && response.body.in_memory() && *response.body.length() > 0) {
+      framing.declares_length = true;
+      framing.length = *response.body.length();
+    }
+    return framing;
+  }
+  if (response.status == 204) return framing;
+  if (length_known) {
+    framing.kind = Framing::Kind::length;
+    framing.length = *response.body.length();
+  } else if (minor_ >= 1) {
+    framing.kind = Framing::Kind::chunked;
+  } else {
+    framing.kind = Framing::Kind::until_close;  // HTTP/1.0 knows no chunks
+    framing.keep_alive = false;
+  }
+  return framing;
+}
+
+Bytes ServerConnection::response_head(const Response& response, const Framing& framing, const Headers& extra, std::string_view behind) {
+  std::array<ExtraField, 24> fields;
+  size_t count = 0;
+  for (Headers::Field field : extra)
+    if (count < fields.size()) fields[count++] = {field.name, field.value};
+  ExtraFields more(fields.data(), count);
+  Bytes bytes = Bytes::uninitialized(head_bytes(response, more) + behind.size());
+  char* start = bytes.writable();
+  char* end = write_response_head(start, response, framing, more);
+  if (!behind.empty()) std::memcpy(end, behind.data(), behind.size());
+  bytes.truncate(static_cast<size_t>(end - start) + behind.size());
+  return bytes;
+}
+
+Task<bool> ServerConnection::reply(Response& response, const Headers& extra) {
+  // A request body that is too large to be drained, or whose sender still waits for 100: the connection ends with this answer.
+  if (body_unread() && (continue_due_ || broken_ || (body_kind_ == Framing::Kind::length && body_left_ > ServerSettings::drain_max)))
+    keep_alive_ = false;
+  if (retired_) keep_alive_ = false;
+  Framing framing = response_framing_for(response, response.body.length().has_value());
+  if (!framing.keep_alive) keep_alive_ = false;
+  if (socket_.sending() && !co_await socket_.flush(Agenda::current().now() + settings_.body_timeout)) co_return false;
+  bool no_body = framing.kind == Framing::Kind::none || framing.kind == Framing::Kind::tunnel;
+  if (no_body || response.body.in_memory()) {
+    std::string_view body = no_body ? std::string_view{} : response.body.bytes().view();
+    bool copied = body.size() <= copied_max;
+    Bytes head = response_head(response, framing, extra, copied ? body : std::string_view{});
+    socket_.post(std::move(head), copied ? Bytes() : response.body.bytes());
+    bool sent = co_await socket_.flush(Agenda::current().now() + settings_.body_timeout);
+    if (sent) body_out_ = body.size();
+    co_return sent;
+  }
+  co_return co_await stream(response, framing, response_head(response, framing, extra, {}));
+}
+
+Task<bool> ServerConnection::stream(Response& response, const Framing& framing, Bytes head) {
+  bool chunked = framing.kind == Framing::Kind::chunked;
+  uint64_t left = framing.kind == Framing::Kind::length ? framing.length : UINT64_MAX;
+  bool first = true;
+  while (true) {
+    Task<Result<Bytes>> reading = response.body.read();
+    if (!reading.start() && !head.empty()) {
+      // Nothing is there yet: the head goes alone, an event stream's first byte is not held back.
+      if (socket_.sending() && !co_await socket_.flush(Agenda::current().now() + settings_.body_timeout)) co_return false;
+      socket_.post(std::exchange(head, {}));
+    }
+    Result<Bytes> piece = co_await reading;
+    if (!piece) {
+      keep_alive_ = false;  // an incomplete body must not look complete: no last chunk, connection cut (RFC 9112 §8)
+      broken_ = true;
+      co_return false;
+    }
+    if (piece->size() > left) {
+      broken_ = true;
+      co_return false;
+    }
+    left -= piece->size();
+    bool end = piece->empty();
+    Writer before(64);
+    if (!head.empty()) before.text(std::exchange(head, {}).view());
+    if (chunked) {
+      if (!first) before.text(chunk_tail);
+      if (end) {
+        before.text("0\r\n");
+        if (const Headers* trailers = response.body.trailers(); trailers != nullptr)
+          write_trailers(before, *trailers);
+        else
+          before.text("\r\n");
+      } else {
+        before.advance(write_chunk_head(before.room(chunk_head_max), piece->size()));
+      }
+      first = false;
+    }
+    body_out_ += piece->size();
+    if (socket_.sending() && !co_await socket_.flush(Agenda::current().now() + settings_.body_timeout)) co_return false;
+    if (before.size() > 0 || !end) socket_.post(before.finish(), std::move(*piece));
+    if (socket_.send_broken()) co_return false;
+    if (end || left == 0) break;
+  }
+  co_return co_await socket_.flush(Agenda::current().now() + settings_.body_timeout);
+}
+
+Task<bool> ServerConnection::finish() {
+  if (!keep_alive_ || broken_) {
+    if (body_unread() || !socket_.input().empty()) {
+      // The peer may still be sending: reading a little lets it see our answer before the reset (RFC 9112 §9.6).
+      socket_.shutdown_write();
+      Instant deadline = Agenda::current().now() + ServerSettings::drain_timeout;
+      size_t drained = 0;
+      while (!broken_ && drained < 16 * ServerSettings::drain_max) {
+        io::Bulk bulk = co_await socket_.receive_bulk(64 * 1024, deadline);
+        if (bulk.arrival != io::Arrival::bytes) break;
+        drained += bulk.bytes.size();
+      }
+    }
+    co_return false;
+  }
+  Instant deadline = Agenda::current().now() + ServerSettings::drain_timeout;
+  size_t drained = 0;
+  while (body_unread()) {
+    std::optional<Result<Bytes>> piece = co_await before(deadline, read_body());
+    if (!piece || !*piece) co_return false;
+    drained += (*piece)->size();
+    if (drained > ServerSettings::drain_max) co_return false;
+  }
+  co_return true;
+}
+
+Task<void> ServerConnection::reply_and_close(Bytes message) {
+  Instant deadline = Agenda::current().now() + ServerSettings::drain_timeout;
+  if (socket_.sending()) co_await socket_.flush(deadline);
+  if (socket_.sending() || socket_.send_broken()) co_return;
+  if (!co_await socket_.send(std::move(message), {}, deadline)) co_return;
+  keep_alive_ = false;
+  socket_.shutdown_write();
+  size_t drained = 0;
+  while (drained < 16 * ServerSettings::drain_max) {
+    io::Bulk bulk = co_await socket_.receive_bulk(64 * 1024, deadline);
+    if (bulk.arrival != io::Arrival::bytes) co_return;
+    drained += bulk.bytes.size();
+  }
+}
+
+void ServerConnection::retire() {
+  retired_ = true;
+  if (idle_) socket_.shutdown_read();
+}
+
+}  // namespace portloom::http

@@ -1,0 +1,169 @@
+// server/serve_exchange.cpp
+//
+// The life of a request, from top to bottom (docs/life-of-a-request.md).
+#include <algorithm>
+
+#include "async/race.h"
+#include "base/text.h"
+#include "http/forwarding.h"
+#include "http/hop_by_hop.h"
+#include "http/path.h"
+#include "pipeline/problem.h"
+#include "server/connection.h"
+
+namespace portloom::server {
+namespace {
+
+using pipeline::Exchange;
+using pipeline::Request;
+using pipeline::Response;
+
+// A received X-Request-Id is kept when it is harmless in logs and headers; else one is made.
+bool acceptable_id(std::string_view id) {
+  if (id.empty() || id.size() > sizeof(pipeline::Record::request_id)) return false;
+  return std::all_of(id.begin(), id.end(), [](char c) { return is_alpha(c) || is_digit(c) || c == '-' || c == '_' || c == '.'; });
+}
+
+void choose_request_id(pipeline::Record& record, http::Headers& headers, Random& random) {
+  std::optional<std::string_view> received = headers.find(http::Name::x_request_id);
+  if (received && acceptable_id(*received)) {
+    std::copy(received->begin(), received->end(), record.request_id.begin());
+    record.request_id_size = static_cast<uint8_t>(received->size());
+    return;
+  }
+  for (size_t word = 0; word < 2; ++word) {
+    uint64_t bits = random.next();
+    for (size_t i = 0; i < 16; ++i, bits >>= 4) record.request_id[word * 16 + i] = "0123456789abcdef"[bits & 15];
+  }
+  record.request_id_size = 32;
+  headers.set(http::Name::x_request_id, record.id());
+}
+
+}  // namespace
+
+Task<bool> Server::serve_exchange(Connection& connection) {
+  Exchange exchange(*workplace_.plan, connection.peer);
+  Request request(exchange, exchange.record.call);
+
+  // 2. read
+  http::Incoming incoming = co_await connection.http.next(request);
+  if (incoming == http::Incoming::end) co_return false;
+  if (incoming == http::Incoming::failed) co_return co_await refuse(connection);
+
+  // 3.-7. open, match, policies, route, destination: dropped as soon as the client has gone
+  open(exchange, request, connection);
+  Task<Response> answering = answer(exchange, request);
+  std::optional<Response> response = co_await unless(connection.http.socket().departure(), answering);
+  if (!response && !connection.http.socket().broken())  // a FIN may be a half-close: the client gets a moment
+    response = co_await before(exchange.now() + door_.gone_grace, answering);
+  if (!response) {
+    exchange.record.fault = Error{Code::client_gone, Side::client, Progress::nothing, "the client went away"};
+    close(exchange, connection);
+    co_return false;
+  }
+
+  // 8. reply and record
+  pipeline::render(*response, exchange, door_.internal_errors);
+  exchange.record.status = response->status;
+  if (response->fault) exchange.record.fault = response->fault;
+  exchange.record.complete = co_await connection.http.reply(*response, exchange.reply_headers);
+  if (exchange.record.complete && response->tunnel)
+    co_await response->tunnel->run(connection.http.socket(), exchange.record.bytes_in, exchange.record.bytes_out);
+  bool tunnelled = response->tunnel != nullptr;
+  response.reset();  // leases and permits go back before the next request
+  close(exchange, connection);
+  if (!exchange.record.complete || tunnelled) co_return false;
+  co_return co_await connection.http.finish();
+}
+
+// A head that could not be read: there is no request, but the answer and its account are the same.
+Task<bool> Server::refuse(Connection& connection) {
+  Exchange exchange(*workplace_.plan, connection.peer);
+  pipeline::Record& record = exchange.record;
+  http::Headers none;
+  choose_request_id(record, none, workplace_.random);
+  record.time = std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
+  record.begun = exchange.now();
+  record.client = connection.peer.text;
+  record.listener = door_.name;
+  record.listener_index = door_.index;
+  record.fault = connection.http.fault();
+  record.status = pipeline::status_of(record.fault->code, record.fault->side);
+  std::string body = pipeline::problem_text(record.status, *record.fault, record.id(), door_.internal_errors);
+  http::ResponseHead head;
+  head.status = record.status;
+  head.headers.add(http::Name::content_type, "application/problem+json");
+  http::Framing framing;
+  framing.kind = http::Framing::Kind::length;
+  framing.length = body.size();
+  framing.keep_alive = false;
+  http::Writer message;
+  write_response_head(message, head, framing);
+  message.text(body);
+  record.bytes_out = body.size();
+  record.complete = true;
+  co_await connection.http.reply_and_close(message.finish());
+  record.duration = SteadyClock::now() - record.begun;
+  if (workplace_.sink != nullptr && !door_.quiet) workplace_.sink->write(record);
+  co_return false;
+}
+
+void Server::open(Exchange& exchange, Request& request, Connection& connection) {
+  pipeline::Record& record = exchange.record;
+  record.time = std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
+  record.begun = exchange.now();
+  record.line = request.line_bytes();
+  record.method = request.method_text();
+  record.path = request.path_and_query();
+  record.protocol = request.minor == 0 ? "HTTP/1.0" : "HTTP/1.1";
+  record.listener = door_.name;
+  record.listener_index = door_.index;
+  record.client = exchange.client = connection.peer.text;
+  if (connection.peer.trusted) {
+    exchange.client_text = http::believed_client(request.headers, connection.peer.ip, door_.trusted_proxies).text();
+    record.client = exchange.client = exchange.client_text;
+  }
+  record.host_text = Bytes::copy(request.host());
+  record.host = record.host_text.view();
+  http::HopByHop hop = http::strip_hop_by_hop(request.headers, request.upgrade);
+  request.te_trailers = hop.te_trailers;
+  choose_request_id(record, request.headers, workplace_.random);
+  if (!door_.quiet) exchange.reply_headers.add(http::Name::x_request_id, record.id());
+}
+
+[[clang::coro_wrapper]] Task<Response> Server::answer(Exchange& exchange, Request& request) {
+  if (request.form() == http::TargetForm::origin || request.form() == http::TargetForm::absolute) {
+    Result<http::Target> target = http::normalize(request.path_and_query());
+    if (!target) return ready(pipeline::deny(std::move(target.error())));
+    if (target->changed && !request.set_path_and_query(target->text))
+      return ready(pipeline::deny(Code::bad_request, Side::client, "the target is not a path"));
+  } else if (request.form() == http::TargetForm::authority) {
+    return ready(pipeline::deny(Code::method_not_allowed, Side::client, "CONNECT is not served here"));
+  }
+  // 4. match first, a pure look-up; then the listener's policies, less what the route skips; 404 only behind them
+  const pipeline::RouteTable& table = *exchange.plan->snapshot().table;
+  pipeline::RouteTable::Match match = table.match(door_.index, request.method(), request.host(), request.path(), exchange.params);
+  exchange.route = match.route;
+  exchange.allowed_methods = match.allowed_methods;
+  if (match.route != nullptr) {
+    exchange.record.route = match.route->name;
+    exchange.record.route_index = match.route->index;
+  }
+  http::Forwarding facts{.peer = exchange.peer.ip,
+                         .scheme = door_.scheme,
+                         .host = exchange.record.host,
+                         .trusted = exchange.peer.trusted};
+  http::write_forwarding(request.headers, facts);
+  http::write_via(request.headers, "portloom", 1, request.minor);
+  return exchange.plan->entry(door_.index).chain_for(exchange.route).call(request);
+}
+
+void Server::close(Exchange& exchange, Connection& connection) {
+  pipeline::Record& record = exchange.record;
+  record.bytes_in += connection.http.body_bytes_in();
+  record.bytes_out += connection.http.body_bytes_out();
+  record.duration = SteadyClock::now() - record.begun;
+  if (workplace_.sink != nullptr && !door_.quiet) workplace_.sink->write(record);
+}
+
+}  // namespace portloom::server

@@ -1,0 +1,48 @@
+// server/server.cpp
+//
+// Accepting, and the loop over the requests of one connection.
+#include "server/server.h"
+
+#include "async/race.h"
+#include "server/connection.h"
+
+namespace portloom::server {
+
+Server::Server(Workplace& workplace, Door door, io::Listener listener)
+    : workplace_(workplace), door_(std::move(door)), listener_(std::move(listener)), acceptor_(std::make_unique<Scope>()) {
+  acceptor_->spawn(accept, this);
+}
+
+Server::~Server() = default;
+
+void Server::retire_connections() {
+  retiring_ = true;
+  for (Connection* connection = connections_.front(); connection != nullptr; connection = connections_.after(*connection)) connection->http.retire();
+}
+
+void Server::close_port() { acceptor_.reset(); }
+
+Task<void> Server::accept(Server* self) {
+  int run = 0;
+  while (true) {
+    Result<io::Accepted> accepted = co_await self->listener_.accept();
+    if (accepted) {
+      bool full = self->workplace_.connections->load() >= self->workplace_.connections_max;
+      if (!full) self->scope_.spawn(serve_connection, self, std::move(*accepted));
+      if (++run % 64 == 0) co_await yield();  // an accept storm starves nobody (C10)
+      continue;
+    }
+    if (accepted.error().code != Code::exhausted) co_return;
+    if (self->workplace_.gauges != nullptr) self->workplace_.gauges->accept_paused(self->door_.index);
+    co_await sleep_for(100ms);  // no descriptor is left: connections wait in the kernel's queue
+  }
+}
+
+Task<void> Server::serve_connection(Server* self, io::Accepted accepted) {
+  Connection connection(*self, std::move(accepted));
+  while (co_await connection.http.wait()) {
+    if (!co_await self->serve_exchange(connection)) break;
+  }
+}
+
+}  // namespace portloom::server

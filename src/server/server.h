@@ -1,0 +1,76 @@
+// server/server.h
+//
+// Server: one listener on one worker. Accepts, serves connections, drains. The plan is looked up anew for each request, so
+// a reload takes effect with the next request of an open connection.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "async/scope.h"
+#include "base/random.h"
+#include "http/cidr.h"
+#include "http/server_connection.h"
+#include "io/shared.h"
+#include "io/socket.h"
+#include "pipeline/exchange.h"
+#include "pipeline/plan.h"
+#include "pipeline/ports.h"
+
+namespace portloom::server {
+
+// What a worker lends to its servers; outlives them.
+struct Workplace {
+  pipeline::Plan* plan = nullptr;  // the plan in force
+  pipeline::RecordSink* sink = nullptr;
+  pipeline::Gauges* gauges = nullptr;
+  io::Word* connections = nullptr;  // of the whole process
+  uint64_t connections_max = 50'000;
+  Random random{0};
+};
+
+struct Door {
+  uint16_t index = 0;  // of the listener, in the snapshot
+  std::string name;
+  std::string scheme = "http";
+  http::ServerSettings connection;
+  Duration gone_grace = 500ms;
+  http::CidrSet trusted_proxies;
+  bool internal_errors = false;
+  bool quiet = false;  // the admin's doors: no record
+};
+
+class Server {
+ public:
+  Server(Workplace& workplace, Door door, io::Listener listener);
+  ~Server();
+  const io::Address& address() const { return listener_.address(); }
+
+  // Connections say "close" with their next answer; idle ones end at once. Still accepts.
+  void retire_connections();
+  // No new connections.
+  void close_port();
+  size_t open_connections() const { return count_; }
+
+ private:
+  struct Connection;
+  static Task<void> accept(Server* self);
+  static Task<void> serve_connection(Server* self, io::Accepted accepted);
+  Task<bool> serve_exchange(Connection& connection);
+  Task<bool> refuse(Connection& connection);
+  Task<pipeline::Response> answer(pipeline::Exchange& exchange, pipeline::Request& request);
+  void open(pipeline::Exchange& exchange, pipeline::Request& request, Connection& connection);
+  void close(pipeline::Exchange& exchange, Connection& connection);
+
+  Workplace& workplace_;
+  Door door_;
+  io::Listener listener_;
+  List<Connection> connections_;
+  size_t count_ = 0;
+  bool retiring_ = false;
+  std::unique_ptr<Scope> acceptor_;
+  Scope scope_;
+};
+
+}  // namespace portloom::server

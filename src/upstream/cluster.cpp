@@ -1,0 +1,136 @@
+// upstream/cluster.cpp
+//
+// One call: pick, lease, exchange. What failed is said as a fact; policies in front decide what follows.
+#include "upstream/cluster.h"
+
+#include <algorithm>
+
+#include "async/race.h"
+#include "pipeline/exchange.h"
+#include "pipeline/problem.h"
+
+namespace portloom::upstream {
+
+using pipeline::Request;
+using pipeline::Response;
+
+// Gives the connection back, or closes it, when the response's body has ended or was dropped.
+class Cluster::Lease final : public http::Guard {
+ public:
+  Lease(Endpoint& endpoint, std::unique_ptr<http::ClientConnection> connection) : endpoint_(endpoint), connection_(std::move(connection)) {
+    ++endpoint_.active;
+  }
+  ~Lease() override {
+    --endpoint_.active;
+    if (!connection_->reusable()) return;
+    connection_->idle_since = Agenda::current().now();
+    endpoint_.idle.push_back(std::move(connection_));
+  }
+  http::ClientConnection& connection() { return *connection_; }
+
+ private:
+  Endpoint& endpoint_;
+  std::unique_ptr<http::ClientConnection> connection_;
+};
+
+Cluster::Cluster(ClusterSettings settings, std::vector<io::Address> endpoints, uint64_t seed) : settings_(std::move(settings)), random_(seed) {
+  client_.heads = settings_.heads;
+  client_.body_timeout = settings_.idle_timeout;
+  for (io::Address& address : endpoints) {
+    auto endpoint = std::make_unique<Endpoint>();
+    endpoint->text = address.text();
+    endpoint->address = std::move(address);
+    endpoints_.push_back(std::move(endpoint));
+  }
+  scope_.spawn(sweep, this);
+}
+
+Endpoint& Cluster::pick(uint64_t tried, size_t& index) {
+  size_t count = endpoints_.size();
+  auto failed = [&](size_t i) { return i < 64 && ((tried >> i) & 1) != 0; };
+  if (settings_.balance == config::Balance::round_robin) {
+    index = next_++ % count;
+  } else {
+    index = count == 1 ? 0 : random_.below(count);
+    if (settings_.balance == config::Balance::least_request && count > 1) {
+      size_t other = random_.below(count - 1);
+      if (other >= index) ++other;  // two different ones (Mitzenmacher, "The Power of Two Choices")
+      if (failed(index) || (!failed(other) && endpoints_[other]->active < endpoints_[index]->active)) index = other;
+    }
+  }
+  for (size_t step = 0; step < count && failed(index); ++step) index = (index + 1) % count;
+  return *endpoints_[index];
+}
+
+std::unique_ptr<http::ClientConnection> Cluster::pooled(Endpoint& endpoint) {
+  while (!endpoint.idle.empty()) {
+    std::unique_ptr<http::ClientConnection> connection = std::move(endpoint.idle.back());
+    endpoint.idle.pop_back();
+    if (connection->fresh_for_lease()) return connection;
+  }
+  return nullptr;
+}
+
+Task<Result<std::unique_ptr<http::ClientConnection>>> Cluster::connect(Endpoint& endpoint, Request& request) {
+  if (endpoint.active >= settings_.connections_max)
+    co_return failure(Code::overloaded, Side::gateway, "all " + std::to_string(settings_.connections_max) + " connections to " + endpoint.text + " are in use");
+  Instant begun = SteadyClock::now();
+  std::optional<Result<io::Socket>> socket = co_await before(request.exchange.now() + settings_.connect_timeout, io::connect(endpoint.address));
+  request.call.connect += SteadyClock::now() - begun;
+  if (!socket) co_return failure(Code::connect_timeout, Side::upstream, "no connection to " + endpoint.text + " in time");
+  if (!*socket) {
+    Error error = std::move(socket->error());
+    error.side = error.code == Code::exhausted ? Side::gateway : Side::upstream;
+    co_return std::unexpected(std::move(error));
+  }
+  co_return std::make_unique<http::ClientConnection>(std::move(**socket), client_);
+}
+
+Task<Response> Cluster::call(Request& request) {
+  request.call.service = settings_.name;
+  if (endpoints_.empty()) co_return pipeline::deny(Code::no_endpoint, Side::upstream, "no instances for " + settings_.name);
+  ++request.call.attempts;
+  size_t index = 0;
+  Endpoint& endpoint = pick(request.tried, index);
+  request.call.endpoint = endpoint.text;
+  while (true) {
+    std::unique_ptr<http::ClientConnection> connection = pooled(endpoint);
+    bool kept_alive = connection != nullptr;
+    if (!kept_alive) {
+      Result<std::unique_ptr<http::ClientConnection>> fresh = co_await connect(endpoint, request);
+      if (!fresh) {
+        if (index < 64) request.tried |= uint64_t{1} << index;
+        co_return pipeline::deny(std::move(fresh.error()));
+      }
+      connection = std::move(*fresh);
+    }
+    auto lease = std::make_unique<Lease>(endpoint, std::move(connection));
+    Instant sent = SteadyClock::now();
+    Instant deadline = settings_.first_byte_timeout == Duration::max() ? never : request.exchange.now() + settings_.first_byte_timeout;
+    Result<http::Response> answer = co_await lease->connection().exchange(request, {}, deadline);
+    if (answer) {
+      request.call.first_byte = SteadyClock::now() - sent;
+      request.call.answered = true;
+      Response response(std::move(*answer));
+      if (!lease->connection().reusable()) response.body.hold(std::move(lease));
+      co_return response;
+    }
+    Error& error = answer.error();
+    bool lost = error.code == Code::reset || error.code == Code::closed;
+    // The origin closed a kept-alive connection as we used it (RFC 9110 §9.2.2, RFC 9112 §9.3.1): unseen by anybody.
+    if (kept_alive && lost && http::is_idempotent(request.method()) && request.body.in_memory()) continue;
+    if (index < 64 && error.side == Side::upstream) request.tried |= uint64_t{1} << index;
+    co_return pipeline::deny(std::move(error));
+  }
+}
+
+Task<void> Cluster::sweep(Cluster* self) {
+  while (true) {
+    co_await sleep_for(1s);
+    Instant oldest = Agenda::current().now() - self->settings_.pool_idle;
+    for (std::unique_ptr<Endpoint>& endpoint : self->endpoints_)
+      std::erase_if(endpoint->idle, [&](const auto& connection) { return connection->idle_since < oldest || !connection->fresh_for_lease(); });
+  }
+}
+
+}  // namespace portloom::upstream

@@ -1,0 +1,62 @@
+// upstream/cluster.h
+//
+// Cluster: a service's endpoints on one worker, with their pools. Chooses by power of two choices over requests in flight,
+// connects within connect_timeout, bounds connections per endpoint, closes idle ones. Lives in the Plan.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "async/scope.h"
+#include "base/random.h"
+#include "config/document.h"
+#include "http/client_connection.h"
+#include "io/address.h"
+#include "pipeline/service.h"
+
+namespace portloom::upstream {
+
+struct Endpoint {
+  io::Address address;
+  std::string text;
+  std::vector<std::unique_ptr<http::ClientConnection>> idle;  // the last one was used last
+  uint32_t active = 0;                                        // requests in flight, this worker
+};
+
+struct ClusterSettings {
+  std::string name;
+  config::Balance balance = config::Balance::least_request;
+  Duration connect_timeout = 1s;
+  Duration first_byte_timeout = Duration::max();
+  Duration idle_timeout = 60s;
+  Duration pool_idle = 30s;
+  uint32_t connections_max = 1024;  // per endpoint, this worker
+  http::Limits heads;
+};
+
+class Cluster final : public pipeline::Service {
+ public:
+  Cluster(ClusterSettings settings, std::vector<io::Address> endpoints, uint64_t seed);
+  // Answers come as Response; failures of the upstream as 502, 503 or 504 with a fault.
+  Task<pipeline::Response> call(pipeline::Request& request) override;
+  const std::vector<std::unique_ptr<Endpoint>>& endpoints() const { return endpoints_; }
+
+ private:
+  class Lease;
+  // Another than those in `tried` where there is one.
+  Endpoint& pick(uint64_t tried, size_t& index);
+  Task<Result<std::unique_ptr<http::ClientConnection>>> connect(Endpoint& endpoint, pipeline::Request& request);
+  std::unique_ptr<http::ClientConnection> pooled(Endpoint& endpoint);
+  static Task<void> sweep(Cluster* self);
+
+  ClusterSettings settings_;
+  http::ClientSettings client_;
+  std::vector<std::unique_ptr<Endpoint>> endpoints_;
+  Random random_;
+  size_t next_ = 0;
+  Scope scope_;  // last: its child looks at the endpoints
+};
+
+}  // namespace portloom::upstream
