@@ -73,8 +73,8 @@ class Guarded {
 class Histogram {
  public:
   // Upper bounds, inclusive, as Prometheus counts; one more bucket takes what is over the last.
-  static constexpr std::array<Duration, 16> bounds = {500us, 1ms,   2500us, 5ms, 10ms,   25ms, 50ms, 100ms,
-                                                      250ms, 500ms, 1s,     2500ms, 5s, 10s,  30s,  60s};
+  static constexpr std::array<Duration, 16> bounds = {500us, 1ms,   2500us, 5ms,    10ms, 25ms, 50ms, 100ms,
+                                                      250ms, 500ms, 1s,     2500ms, 5s,   10s,  30s,  60s};
   // The same in seconds, as the page writes them.
   static constexpr std::array<const char*, 16> labels = {"0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1",
                                                          "0.25",   "0.5",   "1",      "2.5",   "5",    "10",    "30",   "60"};

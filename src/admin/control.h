@@ -1,0 +1,29 @@
+// admin/control.h
+//
+// Control: what the admin API asks of the process. app/ answers it. Called on the worker that has the admin listener, so
+// everything here is quick: drain() and reload() may pass the work on to the control thread.
+#pragma once
+
+#include <string>
+
+#include "base/error.h"
+
+namespace portloom::admin {
+
+class Control {
+ public:
+  virtual ~Control() = default;
+  virtual bool ready() = 0;
+  // "starting" or "draining"; asked when ready() is false.
+  virtual std::string not_ready_reason() = 0;
+  // Begins the drain, as SIGTERM does; again: nothing.
+  virtual void drain() = 0;
+  // Loads the configuration again. On failure the old one stays in force and the detail lists what is wrong.
+  virtual Result<void> reload() = 0;
+  // Appends one JSON object: admin/status.h writes it.
+  virtual void write_status(std::string& json) = 0;
+  // Appends the page in Prometheus's text format.
+  virtual void write_metrics(std::string& page) = 0;
+};
+
+}  // namespace portloom::admin

@@ -1,0 +1,90 @@
+// admin/services.cpp
+//
+// One table: path, verb, what is done. No answer is ever cached, none is taken for another type.
+#include "admin/services.h"
+
+#include "pipeline/problem.h"
+
+namespace portloom::admin {
+namespace {
+
+using pipeline::Request;
+using pipeline::Response;
+
+constexpr std::string_view plain = "text/plain; charset=utf-8";
+
+Response page(uint16_t status, std::string_view type, std::string_view text) {
+  Response response(status);
+  response.headers.add(http::Name::content_type, type);
+  response.headers.add(http::Name::cache_control, "no-store");
+  response.headers.add("X-Content-Type-Options", "nosniff");
+  response.body = http::Body(Bytes::copy(text));
+  return response;
+}
+
+Response answer_health(Control&) { return page(200, plain, "ok\n"); }
+
+Response answer_ready(Control& control) {
+  if (control.ready()) return page(200, plain, "ok\n");
+  return page(503, plain, control.not_ready_reason() + "\n");
+}
+
+Response answer_metrics(Control& control) {
+  std::string text;
+  control.write_metrics(text);
+  return page(200, "text/plain; version=0.0.4; charset=utf-8", text);
+}
+
+Response answer_status(Control& control) {
+  std::string json;
+  control.write_status(json);
+  json += '\n';
+  return page(200, "application/json", json);
+}
+
+Response begin_drain(Control& control) {
+  control.drain();
+  return page(202, plain, "draining\n");
+}
+
+Response load_again(Control& control) {
+  Result<void> loaded = control.reload();
+  if (loaded) return page(200, plain, "reloaded\n");
+  return pipeline::fault_response(422, std::move(loaded.error()));
+}
+
+struct Entry {
+  std::string_view path;
+  bool changes;  // POST; else GET
+  bool probe;    // also on the probes' door
+  Response (*answer)(Control&);
+};
+constexpr Entry entries[] = {
+    {"/healthz", false, true, answer_health}, {"/readyz", false, true, answer_ready}, {"/metrics", false, true, answer_metrics},
+    {"/status", false, false, answer_status}, {"/drain", true, false, begin_drain},   {"/reload", true, false, load_again},
+};
+
+Response answer(Control& control, const Request& request, bool probes_only) {
+  for (const Entry& entry : entries) {
+    if (entry.path != request.path() || (probes_only && !entry.probe)) continue;
+    http::Method method = request.method();
+    bool allowed = entry.changes ? method == http::Method::POST : method == http::Method::GET || method == http::Method::HEAD;
+    if (!allowed) {
+      Response response = pipeline::deny(Code::method_not_allowed, Side::client);
+      response.headers.add(http::Name::allow, entry.changes ? "POST" : "GET, HEAD");
+      return response;
+    }
+    // A page in somebody's browser can send a POST here without being asked (CSRF); it cannot leave out Origin (Fetch standard).
+    if (entry.changes && request.headers.contains(http::Name::origin))
+      return pipeline::deny(Code::forbidden, Side::client, "a request from a web page is not taken");
+    return entry.answer(control);
+  }
+  return pipeline::deny(Code::not_found, Side::client, "no such page");
+}
+
+}  // namespace
+
+Task<Response> ProbesService::call(Request& request) { return ready(answer(control_, request, true)); }
+Task<Response> AdminService::call(Request& request) { return ready(answer(control_, request, false)); }
+
+}  // namespace portloom::admin

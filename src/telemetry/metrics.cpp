@@ -1,0 +1,148 @@
+// telemetry/metrics.cpp
+//
+// Counting a record (the worker) and interning labels (once per snapshot). The page itself: metrics_page.cpp.
+#include "telemetry/metrics.h"
+
+#include <algorithm>
+
+namespace portloom::telemetry {
+namespace {
+
+using Map = std::map<std::string, uint32_t, std::less<>>;
+
+uint32_t place_in(const Map& places, std::string_view name) {
+  auto found = places.find(name);
+  return found == places.end() ? Names::other : found->second;
+}
+
+// By index where the index is this snapshot's; else by name.
+uint32_t place_of(const std::vector<Labels::Label>& labels, const Map& places, size_t index, std::string_view name) {
+  if (index < labels.size() && labels[index].name == name) [[likely]]
+    return labels[index].place;
+  return name.empty() ? 0 : place_in(places, name);
+}
+
+// What became of the request's own call to a service.
+std::string_view outcome_of(const pipeline::Record& record) {
+  if (record.call.answered) return "answered";
+  if (record.fault) return name_of(record.fault->code);
+  return name_of(Code::client_gone);
+}
+
+}  // namespace
+
+uint32_t Names::place_of(std::string_view name, size_t names_max) {
+  auto found = places.find(name);
+  if (found != places.end()) return found->second;
+  if (texts.size() >= names_max + 2) return other;
+  auto place = static_cast<uint32_t>(texts.size());
+  texts.emplace_back(name);
+  places.emplace(name, place);
+  return place;
+}
+
+MetricsShard::MetricsShard(size_t routes_max)
+    : routes_max_(routes_max),
+      labels_(std::make_shared<Labels>()),
+      listeners_(std::make_unique<Published<ListenerCell*>[]>(listeners_max + 2)),
+      services_(std::make_unique<Published<ServiceCell*>[]>(services_max + 2)) {}
+
+MetricsShard::ListenerCell& MetricsShard::listener_cell(uint32_t place) {
+  ListenerCell* cell = listeners_[place].own();
+  if (cell == nullptr) [[unlikely]] {
+    cell = owned_listeners_.emplace_back(std::make_unique<ListenerCell>()).get();
+    cell->routes = std::make_unique<Published<RouteCell*>[]>(routes_max_ + 2);
+    listeners_[place].store(cell);
+  }
+  return *cell;
+}
+
+MetricsShard::RouteCell& MetricsShard::route_cell(const pipeline::Record& record) {
+  ListenerCell& listener = listener_cell(place_of(labels_->listeners, labels_->listener_places, record.listener_index, record.listener));
+  uint32_t place = place_of(labels_->routes, labels_->route_places, record.route_index, record.route);
+  RouteCell* cell = listener.routes[place].own();
+  if (cell == nullptr) [[unlikely]] {
+    cell = listener.owned.emplace_back(std::make_unique<RouteCell>()).get();
+    listener.routes[place].store(cell);
+  }
+  return *cell;
+}
+
+MetricsShard::ServiceCell& MetricsShard::service_cell(std::string_view service) {
+  uint32_t place = place_in(labels_->service_places, service);
+  ServiceCell* cell = services_[place].own();
+  if (cell == nullptr) [[unlikely]] {
+    cell = owned_services_.emplace_back(std::make_unique<ServiceCell>()).get();
+    services_[place].store(cell);
+  }
+  return *cell;
+}
+
+void MetricsShard::count_call(ServiceCell& cell, const pipeline::Record::Call& call, std::string_view outcome) {
+  cell.outcomes.add(outcome, 0);
+  if (call.answered) cell.first_byte.record(call.first_byte);
+}
+
+void MetricsShard::count_degraded(RouteCell& cell, std::string_view calls) {
+  while (!calls.empty()) {
+    size_t end = std::min(calls.find(','), calls.size());
+    cell.degraded.add(calls.substr(0, end), 0);
+    calls.remove_prefix(std::min(end + 1, calls.size()));
+  }
+}
+
+void MetricsShard::write(const pipeline::Record& record) {
+  RouteCell& cell = route_cell(record);
+  cell.requests.add(record.call.service, record.status == 0 ? 499 : record.status);
+  cell.duration.record(record.duration);
+  if (!record.call.service.empty()) {
+    if (cell.destination == nullptr || cell.service != record.call.service) [[unlikely]] {
+      cell.destination = &service_cell(record.call.service);
+      cell.service = record.call.service;
+    }
+    count_call(*cell.destination, record.call, outcome_of(record));
+  }
+  for (const auto& call : record.subcalls)
+    if (!call->service.empty()) count_call(service_cell(call->service), *call, call->answered ? "answered" : "failed");
+  if (!record.policy.empty()) cell.verdicts.add(record.policy, record.fault ? 1 + static_cast<uint32_t>(record.fault->code) : 0);
+  if (record.degraded) count_degraded(cell, record.failed_services);
+}
+
+void MetricsShard::connections(uint16_t listener, int change) {
+  uint32_t place = listener < labels_->listeners.size() ? labels_->listeners[listener].place : Names::other;
+  listener_cell(place).connections.add_signed(change);
+}
+
+void MetricsShard::accept_paused(uint16_t listener) {
+  uint32_t place = listener < labels_->listeners.size() ? labels_->listeners[listener].place : Names::other;
+  listener_cell(place).accept_paused.add();
+}
+
+Metrics::Metrics(size_t workers, size_t routes_max) : routes_max_(routes_max) {
+  for (size_t i = 0; i < workers; ++i) shards_.push_back(std::unique_ptr<MetricsShard>(new MetricsShard(routes_max)));
+}
+
+std::shared_ptr<const Labels> Metrics::describe(const std::vector<std::string>& listeners, const std::vector<std::string>& routes,
+                                                const std::vector<std::string>& services) {
+  auto labels = std::make_shared<Labels>();
+  places_.with([&](Places& places) {
+    for (const std::string& name : listeners)
+      labels->listeners.push_back({name, places.listeners.place_of(name, MetricsShard::listeners_max)});
+    for (const std::string& name : routes) labels->routes.push_back({name, places.routes.place_of(name, routes_max_)});
+    for (const std::string& name : services) places.services.place_of(name, MetricsShard::services_max);
+    labels->listener_places = places.listeners.places;
+    labels->route_places = places.routes.places;
+    labels->service_places = places.services.places;
+  });
+  return labels;
+}
+
+void Metrics::config_loaded(std::string hash, WallTime when) {
+  config_.with([&](Config& config) { config = Config{std::move(hash), when, true}; });
+}
+
+void Metrics::config_refused() {
+  config_.with([](Config& config) { config.last_reload_ok = false; });
+}
+
+}  // namespace portloom::telemetry

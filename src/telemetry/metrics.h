@@ -1,0 +1,132 @@
+// telemetry/metrics.h
+//
+// Metrics: what the process counts, as the page /metrics shows it. Each worker counts into its own MetricsShard without a
+// locked instruction; render() sums the shards from any thread. Labels are interned by text, so totals live through a
+// reload; their number is bounded, and what is over the bound counts as "other".
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/counters.h"
+#include "base/duration.h"
+#include "pipeline/ports.h"
+#include "telemetry/tally.h"
+
+namespace portloom::telemetry {
+
+class Page;
+
+// The names of one snapshot with the places of their counts. Immutable; shared by the workers.
+struct Labels {
+  struct Label {
+    std::string name;
+    uint32_t place = 0;
+  };
+  std::vector<Label> listeners;  // by index
+  std::vector<Label> routes;     // by index
+  std::map<std::string, uint32_t, std::less<>> listener_places;
+  std::map<std::string, uint32_t, std::less<>> route_places;
+  std::map<std::string, uint32_t, std::less<>> service_places;
+};
+
+// Names in the order of their places. Place 0 is "", place 1 "other".
+struct Names {
+  static constexpr uint32_t other = 1;
+  std::vector<std::string> texts = {"", "other"};
+  std::map<std::string, uint32_t, std::less<>> places = {{"", 0}, {"other", 1}};
+  uint32_t place_of(std::string_view name, size_t names_max);
+};
+
+// One worker's counts.
+class MetricsShard final : public pipeline::RecordSink, public pipeline::Gauges {
+ public:
+  static constexpr size_t listeners_max = 64;
+  static constexpr size_t services_max = 4096;
+
+  // The worker. From now on records are those of this snapshot; late ones of an older snapshot are found by their names.
+  void use(std::shared_ptr<const Labels> labels) { labels_ = std::move(labels); }
+  void write(const pipeline::Record& record) override;
+  void connections(uint16_t listener, int change) override;
+  void accept_paused(uint16_t listener) override;
+
+ private:
+  friend class Metrics;
+  struct ServiceCell {
+    Tally outcomes;  // by outcome
+    Histogram first_byte;
+  };
+  struct RouteCell {
+    Tally requests;  // by service and status
+    Tally verdicts;  // by policy and reason
+    Tally degraded;  // by call
+    Histogram duration;
+    std::string service;  // the last one that it led to, and its place
+    ServiceCell* destination = nullptr;
+  };
+  struct ListenerCell {
+    Counter connections;
+    Counter accept_paused;
+    std::unique_ptr<Published<RouteCell*>[]> routes;  // by route place; a cell is made with its first record
+    std::vector<std::unique_ptr<RouteCell>> owned;
+  };
+  explicit MetricsShard(size_t routes_max);
+  ListenerCell& listener_cell(uint32_t place);
+  RouteCell& route_cell(const pipeline::Record& record);
+  ServiceCell& service_cell(std::string_view service);
+  static void count_call(ServiceCell& cell, const pipeline::Record::Call& call, std::string_view outcome);
+  static void count_degraded(RouteCell& cell, std::string_view calls);
+
+  size_t routes_max_;
+  std::shared_ptr<const Labels> labels_;
+  std::unique_ptr<Published<ListenerCell*>[]> listeners_;  // by listener place
+  std::vector<std::unique_ptr<ListenerCell>> owned_listeners_;
+  std::unique_ptr<Published<ServiceCell*>[]> services_;  // by service place
+  std::vector<std::unique_ptr<ServiceCell>> owned_services_;
+};
+
+class Metrics {
+ public:
+  // `routes_max`: telemetry.metrics.routes.
+  Metrics(size_t workers, size_t routes_max);
+
+  MetricsShard& shard(size_t worker) { return *shards_[worker]; }
+  // Any thread, once per snapshot; then shard.use() on each worker. Names by index; services in any order.
+  std::shared_ptr<const Labels> describe(const std::vector<std::string>& listeners, const std::vector<std::string>& routes,
+                                         const std::vector<std::string>& services);
+  // Any thread.
+  void config_loaded(std::string hash, WallTime when);
+  void config_refused();
+
+  // Any thread: appends the page. StatusSources (endpoints, breakers, the log) add theirs behind it.
+  void render(std::string& page) const;
+
+ private:
+  struct Config {
+    std::string hash;
+    WallTime loaded{};
+    bool last_reload_ok = false;
+  };
+  struct Places {
+    Names listeners;
+    Names routes;
+    Names services;
+  };
+  struct RouteTotal;
+  std::vector<RouteTotal> route_totals(const Places& places) const;
+  static void render_requests(Page& page, const std::vector<RouteTotal>& routes);
+  static void render_policies(Page& page, const std::vector<RouteTotal>& routes);
+  void render_upstream(Page& page, const Places& places) const;
+  void render_listeners(Page& page, const Places& places) const;
+  void render_config(Page& page) const;
+
+  size_t routes_max_;
+  std::vector<std::unique_ptr<MetricsShard>> shards_;
+  Guarded<Places> places_;
+  Guarded<Config> config_;
+};
+
+}  // namespace portloom::telemetry
