@@ -27,7 +27,9 @@ struct Draw {
   }
 };
 
-bool inside(std::string_view part, std::string_view whole) { return part.data() >= whole.data() && part.data() + part.size() <= whole.data() + whole.size(); }
+bool inside(std::string_view part, std::string_view whole) {
+  return part.data() >= whole.data() && part.data() + part.size() <= whole.data() + whole.size();
+}
 
 // Lines: host, path, host, path, ... for patterns; the last two are the request's.
 void any_text(std::string_view input) {
@@ -43,7 +45,8 @@ void any_text(std::string_view input) {
   std::vector<Pattern> patterns;
   for (size_t i = 0; i + 3 < lines.size(); i += 2) {
     bool prefix = lines[i + 1].ends_with('*');
-    patterns.push_back({0, 0, std::string(lines[i]), std::string(lines[i + 1].substr(0, lines[i + 1].size() - (prefix ? 1 : 0))), prefix, 0});
+    patterns.push_back(
+        {0, 0, std::string(lines[i]), std::string(lines[i + 1].substr(0, lines[i + 1].size() - (prefix ? 1 : 0))), prefix, 0});
   }
   auto table = RouteTable::compile(std::vector<Route>(1), patterns);
   if (!table) return;
@@ -87,7 +90,9 @@ void made_up(std::string_view input) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   std::string_view input(reinterpret_cast<const char*>(data) + 1, size - 1);
-  if ((data[0] & 1) != 0) made_up(input);
-  else any_text(input);
+  if ((data[0] & 1) != 0)
+    made_up(input);
+  else
+    any_text(input);
   return 0;
 }

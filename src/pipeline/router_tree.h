@@ -1,0 +1,78 @@
+// pipeline/router_tree.h
+//
+// RouteTree: the compiled form of a RouteTable. Listeners, hosts and path segments are edges of one tree; all literal edges
+// stand in one open-addressing hash table keyed by (node, text), so a look-up costs the same for 10 routes and for 100,000.
+// Built once by RouteTable::compile; read by all workers afterwards.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace portloom::pipeline {
+
+class RouteTree {
+ public:
+  static constexpr uint32_t none = 0;  // no node
+
+  // One way to a route, at the node where its path ends.
+  struct Leaf {
+    uint32_t route = 0;
+    uint32_t names = 0;    // where the names of its {name} segments begin
+    uint16_t methods = 0;  // bits by http::Method; 0: every method
+  };
+  struct Leaves {
+    uint32_t begin = 0;
+    uint32_t count = 0;
+  };
+  struct Node {
+    uint32_t any = none;  // behind a {name} segment
+    bool has_literals = false;
+    Leaves exact;   // paths that end here, most specific methods first
+    Leaves prefix;  // prefixes that end here
+  };
+
+  RouteTree() : nodes_(1), slots_(16) {}
+
+  const Node& node(uint32_t index) const { return nodes_[index]; }
+  size_t size() const { return nodes_.size(); }
+  const Leaf* leaves(Leaves range) const { return leaves_.data() + range.begin; }
+  // Name number `i` of a leaf. Lives as long as the tree.
+  std::string_view name(const Leaf& leaf, size_t i) const { return view(names_[leaf.names + i]); }
+  // The node behind the literal `text`; none when there is no such edge.
+  uint32_t child(uint32_t node, std::string_view text) const;
+
+  // Building. The same, but made when it is missing.
+  uint32_t make_node();
+  uint32_t make_child(uint32_t node, std::string_view text);
+  uint32_t make_any(uint32_t node);
+  uint32_t add_names(const std::vector<std::string_view>& names);
+  // Appends to the exact or prefix leaves of `node`: all those of one list must be added in a row.
+  void add_leaf(uint32_t node, bool prefix, Leaf leaf);
+  void shrink();
+
+ private:
+  struct Text {
+    uint32_t offset = 0;
+    uint32_t length = 0;
+  };
+  struct Slot {
+    uint32_t parent = none;
+    uint32_t child = none;  // none: the slot is free
+    uint32_t hash = 0;
+    Text text;
+  };
+  std::string_view view(Text text) const { return std::string_view(texts_).substr(text.offset, text.length); }
+  Text keep(std::string_view text);
+  void grow();
+
+  std::vector<Node> nodes_;  // the first is `none`
+  std::vector<Slot> slots_;  // a power of two, at most half of them taken
+  size_t taken_ = 0;
+  std::vector<Leaf> leaves_;
+  std::vector<Text> names_;
+  std::string texts_;
+};
+
+}  // namespace portloom::pipeline
