@@ -64,7 +64,9 @@ Digest digest_of(std::string_view text) {
 // OpenSSL's look-up of an algorithm takes locks: made once, used by one worker.
 class Sha256 {
  public:
-  Sha256() : algorithm_(EVP_MD_fetch(nullptr, "SHA256", nullptr)), context_(EVP_MD_CTX_new()) { CHECK(algorithm_ != nullptr && context_ != nullptr); }
+  Sha256() : algorithm_(EVP_MD_fetch(nullptr, "SHA256", nullptr)), context_(EVP_MD_CTX_new()) {
+    CHECK(algorithm_ != nullptr && context_ != nullptr);
+  }
   Sha256(const Sha256&) = delete;
   ~Sha256() {
     EVP_MD_CTX_free(context_);
@@ -87,7 +89,8 @@ struct Authenticate final : pipeline::Policy {
     std::vector<Way> ways;
     void visit(this auto& self, auto& field) {
       using namespace data::rules;
-      field("ways", self.ways, required, short_form, at_least(1), "How a caller may show who it is. The first that applies decides; none applies: 401.");
+      field("ways", self.ways, required, short_form, at_least(1),
+            "How a caller may show who it is. The first that applies decides; none applies: 401.");
     }
   };
   using Caller = std::pair<std::string, config::Consumer>;

@@ -7,7 +7,8 @@ namespace {
 // SHA-256 of "secret" and of "another" (FIPS 180-4).
 const char* consumers =
     "consumers:\n"
-    "  acme: {tenant: acme-tenant, plan: pro, groups: [beta], keys: [\"sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\"]}\n"
+    "  acme: {tenant: acme-tenant, plan: pro, groups: [beta], keys: "
+    "[\"sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\"]}\n"
     "  nobody: {tenant: none}\n";
 
 class Authentication : public testing::Test {

@@ -50,8 +50,8 @@ class ScriptedService final : public pipeline::Service {
   };
   std::deque<Line> script;
   std::vector<Seen> seen;
-  int dropped = 0;          // calls cancelled before they answered
-  int bodies_alive = 0;     // answers' bodies that nobody has let go
+  int dropped = 0;       // calls cancelled before they answered
+  int bodies_alive = 0;  // answers' bodies that nobody has let go
   int bodies_alive_at_call = 0;
 
   Task<pipeline::Response> call(pipeline::Request& request) override {
@@ -97,7 +97,9 @@ class Bench {
  public:
   // `policies` is what stands under the key of that name; `rest` is more of the document.
   explicit Bench(const std::string& policies, const std::string& rest = {}, States* states = nullptr)
-      : states_(states == nullptr ? own_states_ : *states), loaded_(load(policies, rest)), plan_(std::make_shared<const pipeline::Snapshot>()) {
+      : states_(states == nullptr ? own_states_ : *states),
+        loaded_(load(policies, rest)),
+        plan_(std::make_shared<const pipeline::Snapshot>()) {
     for (const data::ConfigProblem& problem : loaded_.problems) messages += problem.message + '\n';
     if (!loaded_) return;
     std::vector<pipeline::Policy*> chain;
@@ -111,12 +113,14 @@ class Bench {
     config::Catalogue catalogue;
     add_policies(catalogue);
     return config::load_text("test.yaml",
-                             "version: 1\nlisteners: {edge: {port: 1, policies: " + policies + "}}\nroutes: [{match: {path: /}, to: {response: {status: 200}}}]\n" + rest,
+                             "version: 1\nlisteners: {edge: {port: 1, policies: " + policies +
+                                 "}}\nroutes: [{match: {path: /}, to: {response: {status: 200}}}]\n" + rest,
                              catalogue);
   }
 
   struct Call {
-    explicit Call(Bench& bench, std::string_view method = "GET") : exchange(bench.plan_, bench.peer_), request(exchange, exchange.record.call) {
+    explicit Call(Bench& bench, std::string_view method = "GET")
+        : exchange(bench.plan_, bench.peer_), request(exchange, exchange.record.call) {
       CHECK(request.assign(method, "/"));
       exchange.client = "192.0.2.1";
     }

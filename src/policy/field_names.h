@@ -10,6 +10,7 @@ namespace portloom::policy {
 
 // A field name (RFC 9110 §5.1) that is none of those. For rules::valid, with changeable_field_name.
 bool is_changeable_field(std::string_view name);
-inline constexpr std::string_view changeable_field_name = "a header field that is not the gateway's own (framing, connection, Host, forwarding)";
+inline constexpr std::string_view changeable_field_name =
+    "a header field that is not the gateway's own (framing, connection, Host, forwarding)";
 
 }  // namespace portloom::policy

@@ -19,11 +19,26 @@ using pipeline::Request;
 using pipeline::Response;
 
 bool is_changeable_field(std::string_view name) {
-  static constexpr http::NameSet own{Name::connection, Name::keep_alive, Name::proxy_connection,    Name::te,
-                                     Name::trailer,    Name::upgrade,    Name::transfer_encoding,   Name::content_length,
-                                     Name::expect,     Name::host,       Name::proxy_authorization, Name::proxy_authenticate,
-                                     Name::via,        Name::forwarded,  Name::x_forwarded_for,     Name::x_forwarded_proto,
-                                     Name::x_forwarded_host, Name::x_forwarded_port, Name::http2_settings, Name::max_forwards};
+  static constexpr http::NameSet own{Name::connection,
+                                     Name::keep_alive,
+                                     Name::proxy_connection,
+                                     Name::te,
+                                     Name::trailer,
+                                     Name::upgrade,
+                                     Name::transfer_encoding,
+                                     Name::content_length,
+                                     Name::expect,
+                                     Name::host,
+                                     Name::proxy_authorization,
+                                     Name::proxy_authenticate,
+                                     Name::via,
+                                     Name::forwarded,
+                                     Name::x_forwarded_for,
+                                     Name::x_forwarded_proto,
+                                     Name::x_forwarded_host,
+                                     Name::x_forwarded_port,
+                                     Name::http2_settings,
+                                     Name::max_forwards};
   return http::is_token(name) && !own.contains(http::name_of_field(name));
 }
 
@@ -59,14 +74,16 @@ struct FieldChanges {
     using namespace data::rules;
     field("set", self.set, valid(is_changeable_field, changeable_field_name), "Fields that have this one value afterwards.");
     field("add", self.add, valid(is_changeable_field, changeable_field_name), "Values that stand beside those which are there.");
-    field("remove", self.remove, valid(is_changeable_field, changeable_field_name), "Fields that are taken out, before the others are put in.");
+    field("remove", self.remove, valid(is_changeable_field, changeable_field_name),
+          "Fields that are taken out, before the others are put in.");
   }
   void check(data::Checker& checker) const {
     for (const auto* fields : {&set, &add}) {
       std::string_view where = fields == &set ? "set" : "add";
       for (const auto& [name, value] : *fields) {
         if (has_template(value))
-          checker.error(where, "braces in the value of " + name + " (templates in header fields) are not in this version", "write {{ for a brace");
+          checker.error(where, "braces in the value of " + name + " (templates in header fields) are not in this version",
+                        "write {{ for a brace");
         if (!http::is_field_value(value)) checker.error(where, "the value of " + name + " has characters that no header field may have");
       }
     }
@@ -84,7 +101,8 @@ struct HeaderFields final : pipeline::Policy {
     }
   };
 
-  HeaderFields(const Config& config, const data::Part&, const Building&) : request_(literally(config.request)), response_(literally(config.response)) {}
+  HeaderFields(const Config& config, const data::Part&, const Building&)
+      : request_(literally(config.request)), response_(literally(config.response)) {}
   std::string_view kind() const override { return "headers"; }
 
   [[clang::coro_wrapper]] Task<Response> call(Request& request, Next next) override {
@@ -125,6 +143,7 @@ struct HeaderFields final : pipeline::Policy {
   FieldChanges response_;
 };
 
-constinit const Kind headers_kind = kind_of<HeaderFields>("headers", "Sets, adds and removes header fields of the request and of the answer.");
+constinit const Kind headers_kind =
+    kind_of<HeaderFields>("headers", "Sets, adds and removes header fields of the request and of the answer.");
 
 }  // namespace portloom::policy

@@ -43,7 +43,8 @@ TEST(HeaderFields, DoubledBracesAreLiteral) {
 }
 
 TEST(HeaderFields, RefusesWhatIsNotAUsersToChange) {
-  for (const char* name : {"Content-Length", "transfer-encoding", "connection", "TE", "Trailer", "Upgrade", "host", "Via", "X-Forwarded-For", "a b", ""})
+  for (const char* name :
+       {"Content-Length", "transfer-encoding", "connection", "TE", "Trailer", "Upgrade", "host", "Via", "X-Forwarded-For", "a b", ""})
     EXPECT_FALSE(is_changeable_field(name)) << name;
   EXPECT_TRUE(is_changeable_field("content-type"));
   EXPECT_NE(Bench("[{headers: {request: {set: {Content-Length: \"1\"}}}}]").messages, "");

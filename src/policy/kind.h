@@ -21,7 +21,8 @@ struct Kind {
 // Made: a Policy with a Config and the constructor Made(const Config&, const data::Part&, const Building&).
 template <class Made>
 constexpr Kind kind_of(std::string_view name, std::string_view description) {
-  return {name, description, [](config::Catalogue& catalogue, const Kind& kind) { catalogue.policy<typename Made::Config>(kind.name, kind.description); },
+  return {name, description,
+          [](config::Catalogue& catalogue, const Kind& kind) { catalogue.policy<typename Made::Config>(kind.name, kind.description); },
           [](const data::Part& part, const Building& building) -> std::unique_ptr<pipeline::Policy> {
             const auto* config = part.as<typename Made::Config>();
             CHECK(config != nullptr);

@@ -59,7 +59,8 @@ struct RateLimitConfig {
     using namespace data::rules;
     field("name", self.name, at_most(64), "What clients and logs call it; `skip` takes it too.");
     field("requests", self.requests, required, at_least(1), "How many requests a key may make per period, all at once if it likes.");
-    field("per", self.per, required, at_least(Duration(1ms)), at_most(Duration(24h) * 366), "The period; an allowance flows back evenly over it.");
+    field("per", self.per, required, at_least(Duration(1ms)), at_most(Duration(24h) * 366),
+          "The period; an allowance flows back evenly over it.");
     field("key", self.key, valid(is_key, "client.address, consumer or headers.NAME (other expressions are not in this version)"),
           "What a request is counted by. Where it is missing: the client's address.");
     field.later("store", "on_unavailable", "dry_run");
@@ -163,6 +164,7 @@ struct RateLimit final : pipeline::Policy {
   std::string policy_item_;  // "flood";q=300;w=60
 };
 
-constinit const Kind rate_limit_kind = kind_of<RateLimit>("rate_limit", "Answers 429 once a client, consumer or other key has spent its requests.");
+constinit const Kind rate_limit_kind =
+    kind_of<RateLimit>("rate_limit", "Answers 429 once a client, consumer or other key has spent its requests.");
 
 }  // namespace portloom::policy

@@ -16,7 +16,9 @@ int granted(Bench& bench, int calls) {
 TEST(RateLimit, GrantsExactlyWhatIsWrittenAndFlowsBackEvenly) {
   Bench bench("[{rate_limit: {requests: 7, per: 1s}}]");
   EXPECT_EQ(granted(bench, 20), 7);
-  bench.agenda.pass(143ms);  // a seventh of a second, rounded up
+  bench.agenda.pass(142'857'142ns);  // a seventh of a second, but for a fraction of a nanosecond
+  EXPECT_EQ(granted(bench, 20), 0);
+  bench.agenda.pass(1ns);
   EXPECT_EQ(granted(bench, 20), 1);
   bench.agenda.pass(10s);
   EXPECT_EQ(granted(bench, 20), 7);

@@ -26,7 +26,11 @@ constexpr Duration wait_most = 25ms;  // before the second attempt; doubles for 
 
 enum class Cause : uint8_t { refused, reset, unavailable };
 std::vector<data::Choice> choices_of(Cause) {
-  return {{"refused", Cause::refused}, {"reset", Cause::reset}, {"unavailable", Cause::unavailable}, data::Choice("timeout"), data::Choice("gateway_error")};
+  return {{"refused", Cause::refused},
+          {"reset", Cause::reset},
+          {"unavailable", Cause::unavailable},
+          data::Choice("timeout"),
+          data::Choice("gateway_error")};
 }
 
 std::optional<Cause> cause_of(const Response& response) {
@@ -81,7 +85,8 @@ struct Retry final : pipeline::Policy {
       field("attempts", self.attempts, at_least(1), at_most(5), "How often a request is sent at most; counts the first.");
       field("causes", self.causes, at_least(1),
             "What is tried again: refused (no connection came about), reset (it broke before an answer), unavailable (503).");
-      field("budget", self.budget, at_most(data::Percent{1}), "Retries per request, over all requests of a second; 10 in a second are always allowed.");
+      field("budget", self.budget, at_most(data::Percent{1}),
+            "Retries per request, over all requests of a second; 10 in a second are always allowed.");
     }
   };
 

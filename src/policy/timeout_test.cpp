@@ -49,7 +49,8 @@ TEST(Timeout, TheNearerDeadlineHolds) {
 
 TEST(Timeout, EachAttemptOfARetryOutsideHasItsOwnTime) {
   Bench bench("[{retry: {attempts: 2}}, {timeout: 1s}]");
-  bench.service.script = {{.status = 502, .fault = Error{Code::reset, Side::upstream, Progress::head, {}}, .after = 900ms}, {.after = 900ms}};
+  bench.service.script = {{.status = 502, .fault = Error{Code::reset, Side::upstream, Progress::head, {}}, .after = 900ms},
+                          {.after = 900ms}};
   EXPECT_EQ(bench.get().status, 200);
 }
 
