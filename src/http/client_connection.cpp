@@ -171,17 +171,29 @@ Task<void> ClientConnection::upload(ClientConnection* self, Request* request) {
 }
 
 Task<Result<void>> ClientConnection::send_body(Request& request) {
-  bool first = true;
+  bool tail_due = false;  // of a chunk that has gone
   while (true) {
-    Result<Bytes> piece = co_await request.body.read();
+    Task<Result<Bytes>> reading = request.body.read();
+    if (!reading.start() && tail_due) {  // nothing is there yet: a chunk's end is not held back
+      if (socket_.sending() && !co_await socket_.flush(Agenda::current().now() + settings_.body_timeout))
+        co_return failure(Code::reset, Side::upstream, "the upstream does not take the request's body", Progress::body);
+      socket_.post(Bytes::literal(chunk_tail));
+      tail_due = false;
+    }
+    Result<Bytes> piece = co_await reading;
     if (!piece) co_return std::unexpected(std::move(piece.error()));
     bool end = piece->empty();
     Bytes before;
     if (chunked_upload_) {
-      Writer framing(64);
-      if (!first) framing.text(chunk_tail);
+      bool small = piece->size() <= copied_max;
+      Writer framing(64 + (small ? piece->size() : 0));
+      if (std::exchange(tail_due, !small)) framing.text(chunk_tail);
       if (!end) {
         framing.advance(write_chunk_head(framing.room(chunk_head_max), piece->size()));
+        if (small) {
+          framing.text(std::exchange(*piece, {}).view());
+          framing.text(chunk_tail);
+        }
       } else {
         framing.text("0\r\n");
         if (const Headers* trailers = request.body.trailers(); trailers != nullptr)
@@ -190,7 +202,6 @@ Task<Result<void>> ClientConnection::send_body(Request& request) {
           framing.text("\r\n");
       }
       before = framing.finish();
-      first = false;
     }
     request.upload_progress = Agenda::current().now();
     if (socket_.sending() && !co_await socket_.flush(Agenda::current().now() + settings_.body_timeout))

@@ -8,6 +8,8 @@
 #include <array>
 #include <cstring>
 
+#include <sys/socket.h>
+
 #include "async/race.h"
 #include "base/text.h"
 
@@ -105,6 +107,11 @@ Incoming ServerConnection::accept_head(Request& request, const Framing& framing)
 }
 
 Task<Result<Bytes>> ServerConnection::read_body() {
+  auto lost = [this](io::Arrival arrival) {
+    keep_alive_ = false;
+    return arrival == io::Arrival::late ? failure(Code::request_timeout, Side::client, "the request's body did not arrive in time")
+                                        : failure(Code::client_gone, Side::client, "the request's body is cut off");
+  };
   while (body_kind_ != Framing::Kind::none) {
     if (continue_due_) {
       continue_due_ = false;
@@ -115,17 +122,15 @@ Task<Result<Bytes>> ServerConnection::read_body() {
     if (body_kind_ == Framing::Kind::chunked) {
       if (socket_.input().empty()) {
         io::Arrival arrival = co_await socket_.receive(Agenda::current().now() + settings_.body_timeout);
-        if (arrival == io::Arrival::late) co_return failure(Code::request_timeout, Side::client, "the request's body did not arrive in time");
-        if (arrival != io::Arrival::bytes) co_return failure(Code::client_gone, Side::client, "the request's body is cut off");
+        if (arrival != io::Arrival::bytes) co_return lost(arrival);
       }
       Result<Bytes> piece = take_chunk();
-      if (!piece) broken_ = true;
+      if (!piece) keep_alive_ = false;
       if (!piece || !piece->empty() || body_kind_ == Framing::Kind::none) co_return piece;
       continue;
     }
     io::Bulk bulk = co_await socket_.receive_bulk(bytes_max, Agenda::current().now() + settings_.body_timeout);
-    if (bulk.arrival == io::Arrival::late) co_return failure(Code::request_timeout, Side::client, "the request's body did not arrive in time");
-    if (bulk.arrival != io::Arrival::bytes) co_return failure(Code::client_gone, Side::client, "the request's body is cut off");
+    if (bulk.arrival != io::Arrival::bytes) co_return lost(bulk.arrival);
     body_left_ -= bulk.bytes.size();
     body_in_ += bulk.bytes.size();
     if (body_left_ == 0) body_kind_ = Framing::Kind::none;
@@ -204,6 +209,7 @@ Bytes ServerConnection::response_head(const Response& response, const Framing& f
 }
 
 Task<bool> ServerConnection::reply(Response& response, const Headers& extra) {
+  cut_ = Cut::none;
   // A request body that is too large to be drained, or whose sender still waits for 100: the connection ends with this answer.
   if (body_unread() && (continue_due_ || broken_ || (body_kind_ == Framing::Kind::length && body_left_ > ServerSettings::drain_max)))
     keep_alive_ = false;
@@ -224,33 +230,43 @@ Task<bool> ServerConnection::reply(Response& response, const Headers& extra) {
   co_return co_await stream(response, framing, response_head(response, framing, extra, {}));
 }
 
+// An incomplete body must not look complete: no last chunk, and the connection is cut (RFC 9112 §8).
+void ServerConnection::cut(const Framing& framing, bool nothing_sent) {
+  cut_ = nothing_sent ? Cut::before_reply : Cut::in_reply;
+  if (nothing_sent) return;
+  keep_alive_ = false;
+  broken_ = true;
+  if (framing.kind != Framing::Kind::until_close) return;
+  linger hard{.l_onoff = 1, .l_linger = 0};  // an orderly end would be the end of the body: close with a reset
+  ::setsockopt(socket_.descriptor(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+}
+
 Task<bool> ServerConnection::stream(Response& response, const Framing& framing, Bytes head) {
   bool chunked = framing.kind == Framing::Kind::chunked;
   uint64_t left = framing.kind == Framing::Kind::length ? framing.length : UINT64_MAX;
-  bool first = true;
+  bool tail_due = false;  // of a chunk that has gone
   while (true) {
     Task<Result<Bytes>> reading = response.body.read();
-    if (!reading.start() && !head.empty()) {
-      // Nothing is there yet: the head goes alone, an event stream's first byte is not held back.
+    if (!reading.start() && (tail_due || !head.empty())) {
+      // Nothing is there yet: an event stream's head is not held back, nor the end of a chunk, for which some clients wait.
       if (socket_.sending() && !co_await socket_.flush(Agenda::current().now() + settings_.body_timeout)) co_return false;
-      socket_.post(std::exchange(head, {}));
+      socket_.post(std::exchange(tail_due, false) ? Bytes::literal(chunk_tail) : std::exchange(head, {}));
     }
     Result<Bytes> piece = co_await reading;
+    if (piece && piece->size() > left) piece = failure(Code::upstream_protocol, Side::upstream, "the body is longer than declared", Progress::body);
     if (!piece) {
-      keep_alive_ = false;  // an incomplete body must not look complete: no last chunk, connection cut (RFC 9112 §8)
-      broken_ = true;
-      co_return false;
-    }
-    if (piece->size() > left) {
-      broken_ = true;
+      fault_ = std::move(piece.error());
+      cut(framing, !head.empty());
       co_return false;
     }
     left -= piece->size();
+    body_out_ += piece->size();
     bool end = piece->empty();
-    Writer before(64);
+    bool copied = chunked && piece->size() <= copied_max;
+    Writer before(64 + head.size() + (copied ? piece->size() : 0));
     if (!head.empty()) before.text(std::exchange(head, {}).view());
     if (chunked) {
-      if (!first) before.text(chunk_tail);
+      if (std::exchange(tail_due, !copied)) before.text(chunk_tail);
       if (end) {
         before.text("0\r\n");
         if (const Headers* trailers = response.body.trailers(); trailers != nullptr)
@@ -259,10 +275,12 @@ Task<bool> ServerConnection::stream(Response& response, const Framing& framing, 
           before.text("\r\n");
       } else {
         before.advance(write_chunk_head(before.room(chunk_head_max), piece->size()));
+        if (copied) {
+          before.text(std::exchange(*piece, {}).view());
+          before.text(chunk_tail);
+        }
       }
-      first = false;
     }
-    body_out_ += piece->size();
     if (socket_.sending() && !co_await socket_.flush(Agenda::current().now() + settings_.body_timeout)) co_return false;
     if (before.size() > 0 || !end) socket_.post(before.finish(), std::move(*piece));
     if (socket_.send_broken()) co_return false;

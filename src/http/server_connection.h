@@ -47,6 +47,9 @@ class ServerConnection {
 
   // Sends the response, `extra` behind its own fields. True when it went out whole.
   Task<bool> reply(Response& response, const Headers& extra);
+  // Why the last reply did not: its body failed (fault() says how), before anything was sent or later. None: the client went away.
+  enum class Cut : uint8_t { none, before_reply, in_reply };
+  Cut cut() const { return cut_; }
   // Drains what is left of the request's body; false when the connection cannot be used again.
   Task<bool> finish();
   // Sends a response that is complete already and closes in an orderly way (a peer that still sends must not lose it).
@@ -68,6 +71,7 @@ class ServerConnection {
   Framing response_framing_for(const Response& response, bool length_known) const;
   Bytes response_head(const Response& response, const Framing& framing, const Headers& extra, std::string_view behind);
   Task<bool> stream(Response& response, const Framing& framing, Bytes head);
+  void cut(const Framing& framing, bool nothing_sent);
   bool body_unread() const { return body_kind_ != Framing::Kind::none; }
 
   io::Socket socket_;
@@ -85,6 +89,7 @@ class ServerConnection {
   bool idle_ = true;
   bool retired_ = false;
   bool broken_ = false;
+  Cut cut_ = Cut::none;
   Error fault_;
 };
 

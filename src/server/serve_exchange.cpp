@@ -63,10 +63,14 @@ Task<bool> Server::serve_exchange(Connection& connection) {
   }
 
   // 8. reply and record
-  pipeline::render(*response, exchange, door_.internal_errors);
-  exchange.record.status = response->status;
-  if (response->fault) exchange.record.fault = response->fault;
-  exchange.record.complete = co_await connection.http.reply(*response, exchange.reply_headers);
+  while (true) {
+    pipeline::render(*response, exchange, door_.internal_errors);
+    exchange.record.status = response->status;
+    if (response->fault) exchange.record.fault = response->fault;
+    exchange.record.complete = co_await connection.http.reply(*response, exchange.reply_headers);
+    if (exchange.record.complete || !cut_short(exchange, connection)) break;
+    response.emplace(pipeline::deny(connection.http.fault()));  // nothing was sent of it: that it failed can still be said
+  }
   if (exchange.record.complete && response->tunnel)
     co_await response->tunnel->run(connection.http.socket(), exchange.record.bytes_in, exchange.record.bytes_out);
   bool tunnelled = response->tunnel != nullptr;
@@ -74,6 +78,16 @@ Task<bool> Server::serve_exchange(Connection& connection) {
   close(exchange, connection);
   if (!exchange.record.complete || tunnelled) co_return false;
   co_return co_await connection.http.finish();
+}
+
+// The reply did not go out whole: says why in the record. True when nothing went out, so that another can.
+bool Server::cut_short(Exchange& exchange, const Connection& connection) {
+  using enum http::ServerConnection::Cut;
+  if (connection.http.cut() == none)
+    exchange.record.fault = Error{Code::client_gone, Side::client, Progress::body, "the client went away"};
+  else
+    exchange.record.fault = connection.http.fault();
+  return connection.http.cut() == before_reply;
 }
 
 // A head that could not be read: there is no request, but the answer and its account are the same.

@@ -59,6 +59,7 @@ class Server {
   static Task<void> serve_connection(Server* self, io::Accepted accepted);
   Task<bool> serve_exchange(Connection& connection);
   Task<bool> refuse(Connection& connection);
+  static bool cut_short(pipeline::Exchange& exchange, const Connection& connection);
   Task<pipeline::Response> answer(pipeline::Exchange& exchange, pipeline::Request& request);
   void open(pipeline::Exchange& exchange, pipeline::Request& request, Connection& connection);
   void close(pipeline::Exchange& exchange, Connection& connection);
