@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "admin/status.h"
+#include "app/door.h"
 #include "data/problem.h"
 
 namespace portloom::app {
@@ -96,20 +97,12 @@ class Process final : public admin::Control {
   policy::States states_;
   std::shared_ptr<const Blueprint> blueprint_;
   io::Word connections_;
-  io::Word admin_connections_;
   std::unique_ptr<telemetry::Metrics> metrics_;
   std::unique_ptr<telemetry::LogWriter> log_;
   std::unique_ptr<io::Loop> loop_;
   std::vector<io::Address> binds_;
   std::vector<std::unique_ptr<Worker>> workers_;
-
-  struct AdminDoor {
-    std::string name;
-    std::unique_ptr<pipeline::Plan> plan;
-    server::Workplace workplace;
-    std::unique_ptr<server::Server> server;
-  };
-  std::vector<std::unique_ptr<AdminDoor>> doors_;
+  std::vector<std::unique_ptr<ServiceDoor>> doors_;  // the admin API, the probes
   State state_ = State::starting;
   int exit_status_ = exit_ok;
   WallTime loaded_at_{};
@@ -158,7 +151,11 @@ int Process::run() {
   watch_signals();
   state_ = State::ready;
   announce();
-  if (settings_.on_ready) settings_.on_ready(binds_);
+  if (settings_.on_ready) {
+    std::vector<io::Address> open = binds_;
+    for (const auto& door : doors_) open.push_back(door->address());
+    settings_.on_ready(open);
+  }
   while (state_ != State::over) loop_->turn(1s);
   doors_.clear();
   for (auto& worker : workers_) worker->stop();
@@ -196,29 +193,9 @@ Result<void> Process::start_workers() {
 }
 
 Result<void> Process::open_admin_door(const io::Address& address, std::unique_ptr<pipeline::Service> service, std::string name) {
-  Result<io::Listener> listener = io::listen(address, false);
-  if (!listener) return std::unexpected(std::move(listener.error()));
-  auto door = std::make_unique<AdminDoor>();
-  auto snapshot = std::make_shared<pipeline::Snapshot>();
-  snapshot->table = *pipeline::RouteTable::compile({}, {});
-  snapshot->listeners = {name};
-  door->name = name;
-  door->plan = std::make_unique<pipeline::Plan>(std::move(snapshot));
-  auto entry = std::make_unique<pipeline::Entry>();
-  entry->chain = std::make_unique<pipeline::Chain>(std::vector<pipeline::Policy*>{}, *service);
-  entry->internal_errors = true;
-  door->plan->owned_services.push_back(std::move(service));
-  door->plan->entries.push_back(std::move(entry));
-  door->workplace.plan = door->plan.get();
-  door->workplace.connections = &admin_connections_;
-  door->workplace.connections_max = 1024;
-  door->workplace.random = Random(random_seed());
-  server::Door facts;
-  facts.name = std::move(name);
-  facts.internal_errors = true;
-  facts.quiet = true;
-  door->server = std::make_unique<server::Server>(door->workplace, std::move(facts), std::move(*listener));
-  doors_.push_back(std::move(door));
+  Result<std::unique_ptr<ServiceDoor>> door = ServiceDoor::open(address, std::move(service), std::move(name));
+  if (!door) return std::unexpected(std::move(door.error()));
+  doors_.push_back(std::move(*door));
   return {};
 }
 
@@ -240,7 +217,7 @@ Result<void> Process::start_admin() {
 void Process::announce() {
   std::string line = "ready listeners=";
   for (size_t i = 0; i < binds_.size(); ++i) line += (i == 0 ? "" : ",") + blueprint_->snapshot->listeners[i] + "=" + binds_[i].text();
-  for (const auto& door : doors_) line += " " + door->name + "=" + door->server->address().text();
+  for (const auto& door : doors_) line += " " + door->name() + "=" + door->address().text();
   line += " engine=" + std::string(workers_.front()->engine()) + " workers=" + std::to_string(workers_.size());
   say(line);
   notify_service_manager("READY=1");

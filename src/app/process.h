@@ -21,7 +21,8 @@ struct RunSettings {
   std::string inline_text;  // of `run --listen --to`; then there are no files
   io::Engine engine = io::Engine::automatic;
   size_t workers = 0;  // 0: one per core
-  // For the demo: called on the control thread once everything listens; the process drains when it returns false.
+  // For the demo: called on the control thread once everything listens, with the listeners' addresses in the order written,
+  // then the admin's and the probes'.
   std::function<void(const std::vector<io::Address>&)> on_ready;
 };
 

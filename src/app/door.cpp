@@ -1,0 +1,36 @@
+// app/door.cpp
+//
+// A plan with one entry, no routes and no policies.
+#include "app/door.h"
+
+namespace portloom::app {
+
+Result<std::unique_ptr<ServiceDoor>> ServiceDoor::open(const io::Address& address, std::unique_ptr<pipeline::Service> service,
+                                                       std::string name) {
+  Result<io::Listener> listener = io::listen(address, false);
+  if (!listener) return std::unexpected(std::move(listener.error()));
+  return std::unique_ptr<ServiceDoor>(new ServiceDoor(std::move(service), std::move(name), std::move(*listener)));
+}
+
+ServiceDoor::ServiceDoor(std::unique_ptr<pipeline::Service> service, std::string name, io::Listener listener) : name_(std::move(name)) {
+  auto snapshot = std::make_shared<pipeline::Snapshot>();
+  snapshot->table = *pipeline::RouteTable::compile({}, {});
+  snapshot->listeners = {name_};
+  plan_ = std::make_unique<pipeline::Plan>(std::move(snapshot));
+  auto entry = std::make_unique<pipeline::Entry>();
+  entry->chain = std::make_unique<pipeline::Chain>(std::vector<pipeline::Policy*>{}, *service);
+  entry->internal_errors = true;
+  plan_->owned_services.push_back(std::move(service));
+  plan_->entries.push_back(std::move(entry));
+  workplace_.plan = plan_.get();
+  workplace_.connections = &connections_;
+  workplace_.connections_max = connections_max;
+  workplace_.random = Random(random_seed());
+  server::Door facts;
+  facts.name = name_;
+  facts.internal_errors = true;
+  facts.quiet = true;
+  server_ = std::make_unique<server::Server>(workplace_, std::move(facts), std::move(listener));
+}
+
+}  // namespace portloom::app

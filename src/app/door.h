@@ -1,0 +1,38 @@
+// app/door.h
+//
+// ServiceDoor: a listener with one Service behind it, apart from any document: the admin's pages, the demo's services.
+// Lives on the thread whose loop was current when it was opened; writes no record.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "io/address.h"
+#include "server/server.h"
+
+namespace portloom::app {
+
+class ServiceDoor {
+ public:
+  static constexpr uint64_t connections_max = 1024;
+
+  // Why the address cannot be listened on, when it cannot.
+  static Result<std::unique_ptr<ServiceDoor>> open(const io::Address& address, std::unique_ptr<pipeline::Service> service,
+                                                   std::string name);
+  ServiceDoor(const ServiceDoor&) = delete;
+
+  const std::string& name() const { return name_; }
+  // As bound.
+  const io::Address& address() const { return server_->address(); }
+
+ private:
+  ServiceDoor(std::unique_ptr<pipeline::Service> service, std::string name, io::Listener listener);
+
+  std::string name_;
+  io::Word connections_;
+  std::unique_ptr<pipeline::Plan> plan_;
+  server::Workplace workplace_;
+  std::unique_ptr<server::Server> server_;  // last: its connections use the rest
+};
+
+}  // namespace portloom::app
