@@ -14,6 +14,10 @@ namespace portloom::upstream {
 using pipeline::Request;
 using pipeline::Response;
 
+namespace {
+constexpr Duration avoided_for = 1s;  // so often an endpoint that could not be reached is tried again
+}
+
 // Gives the connection back, or closes it, when the response's body has ended or was dropped.
 class Cluster::Lease final : public http::Guard {
  public:
@@ -47,7 +51,9 @@ Cluster::Cluster(ClusterSettings settings, std::vector<io::Address> endpoints, u
 
 Endpoint& Cluster::pick(uint64_t tried, size_t& index) {
   size_t count = endpoints_.size();
-  auto failed = [&](size_t i) { return i < 64 && ((tried >> i) & 1) != 0; };
+  Instant now = Agenda::current().now();
+  auto was_tried = [&](size_t i) { return i < 64 && ((tried >> i) & 1) != 0; };
+  auto failed = [&](size_t i) { return was_tried(i) || (endpoints_[i]->unreachable && now < endpoints_[i]->avoided_until); };
   if (settings_.balance == config::Balance::round_robin) {
     index = next_++ % count;
   } else {
@@ -59,7 +65,11 @@ Endpoint& Cluster::pick(uint64_t tried, size_t& index) {
     }
   }
   for (size_t step = 0; step < count && failed(index); ++step) index = (index + 1) % count;
-  return *endpoints_[index];
+  if (failed(index))  // all are: then any that this request has not tried
+    for (size_t step = 0; step < count && was_tried(index); ++step) index = (index + 1) % count;
+  Endpoint& picked = *endpoints_[index];
+  if (picked.unreachable) picked.avoided_until = now + avoided_for;  // this request tries it, and no other meanwhile
+  return picked;
 }
 
 std::unique_ptr<http::ClientConnection> Cluster::pooled(Endpoint& endpoint) {
@@ -100,8 +110,13 @@ Task<Response> Cluster::call(Request& request) {
       Result<std::unique_ptr<http::ClientConnection>> fresh = co_await connect(endpoint, request);
       if (!fresh) {
         if (index < 64) request.tried |= uint64_t{1} << index;
+        if (fresh.error().side == Side::upstream) {
+          endpoint.unreachable = true;
+          endpoint.avoided_until = request.exchange.now() + avoided_for;
+        }
         co_return pipeline::deny(std::move(fresh.error()));
       }
+      endpoint.unreachable = false;
       connection = std::move(*fresh);
     }
     auto lease = std::make_unique<Lease>(endpoint, std::move(connection));

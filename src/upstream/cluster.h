@@ -23,6 +23,8 @@ struct Endpoint {
   std::string text;
   std::vector<std::unique_ptr<http::ClientConnection>> idle;  // the last one was used last
   uint32_t active = 0;                                        // requests in flight, this worker
+  bool unreachable = false;                                   // the last connection did not come about
+  Instant avoided_until{};                                    // while unreachable; then one request tries it
 };
 
 struct ClusterSettings {
@@ -45,7 +47,7 @@ class Cluster final : public pipeline::Service {
 
  private:
   class Lease;
-  // Another than those in `tried` where there is one.
+  // Another than those in `tried`, and one that could be reached lately, where there is one.
   Endpoint& pick(uint64_t tried, size_t& index);
   Task<Result<std::unique_ptr<http::ClientConnection>>> connect(Endpoint& endpoint, pipeline::Request& request);
   std::unique_ptr<http::ClientConnection> pooled(Endpoint& endpoint);
