@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "async/race.h"
+#include "http/hop_by_hop.h"
 
 namespace portloom::http {
 namespace {
@@ -255,6 +256,7 @@ Task<Result<Response>> ClientConnection::exchange(Request& request, ExtraFields 
 Result<Response> ClientConnection::begin_body(Response response, Method method) {
   Result<Framing> framing = response_framing(response, method);
   if (!framing) return std::unexpected(std::move(framing.error()));
+  strip_hop_by_hop(response.headers, framing->upgrade);
   bool may_reuse = framing->keep_alive && !uploading() && !upload_failed_;
   switch (framing->kind) {
     case Framing::Kind::tunnel: response.tunnel = std::make_unique<UpgradeTunnel>(*this); return response;

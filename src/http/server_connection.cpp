@@ -256,6 +256,7 @@ Task<bool> ServerConnection::stream(Response& response, const Framing& framing, 
     if (piece && piece->size() > left) piece = failure(Code::upstream_protocol, Side::upstream, "the body is longer than declared", Progress::body);
     if (!piece) {
       fault_ = std::move(piece.error());
+      if (socket_.sending()) co_await socket_.flush(Agenda::current().now() + settings_.body_timeout);
       cut(framing, !head.empty());
       co_return false;
     }
