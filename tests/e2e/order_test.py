@@ -96,7 +96,7 @@ class Order(GatewayTest):
         for _ in range(2):
             self.ask(client, "/shop", "X-Api-Key: secret")
         limited = problem("rate_limited", "Too many requests", 429, "The caller has used up its allowance for now.",
-                          ',"blame":"client","reason":"rate_limited","policy":"rate_limit","limit":"rate_limit: 2 per 24h",'
+                          ',"blame":"client","reason":"rate_limited","policy":"rate_limit","limit":"rate_limit: 2 per 1d",'
                           '"config":"%s:14"' % gateway.file)
         self.assertEqual(self.ask(client, "/shop", "X-Api-Key: secret").body, limited)
 
