@@ -63,6 +63,14 @@ class Agenda {
 
   // The time at the start of this turn: constant within it, so that asking costs nothing.
   Instant now() const { return now_; }
+  // The wall clock at (about) the start of this turn, read once per turn that asks.
+  WallTime wall_now() {
+    if (wall_read_at_ != now_) {
+      wall_read_at_ = now_;
+      wall_ = std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
+    }
+    return wall_;
+  }
   void make_ready(ReadyNode& node) { ready_.push_back(node); }
   void set(Timer& timer, Instant deadline) {
     if (deadline != never) timers_.insert(timer, deadline);
@@ -82,6 +90,8 @@ class Agenda {
  private:
   static inline constinit thread_local Agenda* current_ = nullptr;
   Instant now_;
+  Instant wall_read_at_ = Instant::min();
+  WallTime wall_{};
   List<ReadyNode> ready_;
   TimerWheel timers_;
 };

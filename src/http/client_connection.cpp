@@ -13,6 +13,7 @@ namespace portloom::http {
 namespace {
 
 constexpr size_t copied_max = 16 * 1024;  // a body up to this size travels in the head's buffer
+constexpr uint64_t expected_bulk_min = 64 * 1024;  // what must still be to come for body mode to pay
 
 }  // namespace
 
@@ -270,6 +271,7 @@ Result<Response> ClientConnection::begin_body(Response response, Method method) 
         return response;
       }
       if (framing->length > 0) {
+        if (framing->length - std::min<uint64_t>(input.size(), framing->length) > expected_bulk_min) socket_.expect_bulk();
         response.body = Body(std::make_unique<ResponseBody>(*this, *framing), framing->length);
       }
       return response;

@@ -133,7 +133,10 @@ Task<Result<Bytes>> ServerConnection::read_body() {
     if (bulk.arrival != io::Arrival::bytes) co_return lost(bulk.arrival);
     body_left_ -= bulk.bytes.size();
     body_in_ += bulk.bytes.size();
-    if (body_left_ == 0) body_kind_ = Framing::Kind::none;
+    if (body_left_ == 0) {
+      body_kind_ = Framing::Kind::none;
+      socket_.watch();  // whether the client goes is still to be noticed
+    }
     co_return std::move(bulk.bytes);
   }
   co_return Bytes();

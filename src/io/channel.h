@@ -74,6 +74,7 @@ struct Channel : Link, Pooled {
   bool bulk_out : 1 = false;   // io_uring: a single receive is out
   bool wants_bulk : 1 = false; // somebody waits in receive_bulk
   bool send_broken : 1 = false;
+  bool send_refused : 1 = false;  // io_uring: a quick send has made a completion: it is not over
   bool released : 1 = false;   // no Socket refers to it any more
   bool dirty : 1 = false;      // released in this turn (epoll frees at its end)
 

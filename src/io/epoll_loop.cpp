@@ -18,7 +18,7 @@ namespace portloom::io {
 namespace {
 
 constexpr size_t scratch_bytes = 64 * 1024;
-constexpr int events_max = 128;
+constexpr int events_max = 64;  // of one turn: bounds how long a send waits for its turn's end
 
 class EpollPort;
 
@@ -40,7 +40,8 @@ class EpollLoop final : public Loop {
   bool poll_input(Channel& channel) override;
   bool poll_bulk(Channel& channel, size_t bytes) override;
   void watch(Channel&) override {}  // every registration asks for RDHUP
-  void start_send(Channel& channel) override { push(channel); }
+  // Sends of one turn go out together at its end: peers that sleep are woken once and not once per message.
+  void start_send(Channel& channel) override { pending_.push_back(&channel); }
   void start_connect(Channel& channel, const Address& address) override;
   void shutdown_write(Channel& channel) override { ::shutdown(channel.descriptor, SHUT_WR); }
   void shutdown_read(Channel& channel) override { ::shutdown(channel.descriptor, SHUT_RD); }
@@ -52,6 +53,7 @@ class EpollLoop final : public Loop {
   friend class EpollPort;
   void handle(Channel& channel, uint32_t events);
   void push(Channel& channel);
+  void send_pending();
   void destroy(Channel& channel) {
     if (channel.descriptor >= 0) ::close(channel.descriptor);
     delete &channel;
@@ -65,6 +67,8 @@ class EpollLoop final : public Loop {
   int epoll_;
   std::vector<char> scratch_;
   Channel* lent_to_ = nullptr;
+  std::vector<Channel*> pending_;  // with something to send; freed only at a turn's end, behind them
+  std::vector<Channel*> pushing_;
   List<Channel> channels_;
   List<Channel> released_;
   std::unordered_set<EpollPort*> ports_;
@@ -104,7 +108,18 @@ class EpollPort final : public Port {
   int descriptor_;
 };
 
+void EpollLoop::send_pending() {
+  while (!pending_.empty()) {
+    pushing_.swap(pending_);
+    for (Channel* channel : pushing_)
+      if (!channel->released && channel->sending != nullptr) push(*channel);
+    pushing_.clear();
+    run_ready();  // who waited for a send may send again
+  }
+}
+
 void EpollLoop::turn(Duration wait_max) {
+  send_pending();
   Duration wait = idle() ? std::min(wait_max, next_timer() == never ? wait_max : next_timer() - now()) : Duration{0};
   int64_t milliseconds = wait <= 0ns ? 0 : std::min<int64_t>((wait.count() + 999'999) / 1'000'000, 60'000);
   std::array<epoll_event, events_max> events;
@@ -127,6 +142,7 @@ void EpollLoop::turn(Duration wait_max) {
   }
   advance_to(now());
   run_ready();
+  send_pending();
   if (lent_to_ != nullptr) keep_rest(*lent_to_);
   lent_to_ = nullptr;
   free_released();

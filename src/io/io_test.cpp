@@ -113,6 +113,53 @@ TEST_P(Io, MovesALargeBodyInBodyMode) {
   run(done);
 }
 
+Task<void> mixed_source(Listener* listener, size_t rounds) {
+  Result<Accepted> accepted = co_await listener->accept();
+  std::string large(200'000, 'l');
+  for (size_t i = 0; i < rounds; ++i) {
+    if (!co_await accepted->socket.send(Bytes::literal("small"))) co_return;
+    if (!co_await accepted->socket.send(Bytes::literal("head"), Bytes::copy(large))) co_return;
+  }
+}
+
+TEST_P(Io, SmallSendsEndAfterLargeOnes) {
+  if (!loop) return;
+  Result<Listener> listener = listen(Address::loopback(0), false);
+  Scope scope;
+  bool done = false;
+  scope.spawn(mixed_source, &*listener, size_t{50});
+  scope.spawn(sink, listener->address(), size_t{50} * (5 + 4 + 200'000), &done);
+  run(done);
+}
+
+TEST_P(Io, ASmallSendThatFindsNoRoomGoesOutLater) {
+  if (!loop) return;
+  Result<Listener> listener = listen(Address::loopback(0), false);
+  Scope scope;
+  bool done = false;
+  auto drip = [](Listener* at) -> Task<void> {
+    Result<Accepted> accepted = co_await at->accept();
+    std::string piece(10'000, 'd');
+    for (size_t i = 0; i < 2'000; ++i)
+      if (!co_await accepted->socket.send(Bytes::copy(piece))) co_return;
+  };
+  auto late_reader = [](Address address, bool* end) -> Task<void> {
+    Result<Socket> socket = co_await connect(address);
+    co_await sleep_for(200ms);  // the kernel's buffers fill meanwhile
+    size_t got = 0;
+    while (true) {
+      Bulk bulk = co_await socket->receive_bulk();
+      if (bulk.arrival != Arrival::bytes) break;
+      got += bulk.bytes.size();
+    }
+    EXPECT_EQ(got, 20'000'000u);
+    *end = true;
+  };
+  scope.spawn(drip, &*listener);
+  scope.spawn(late_reader, listener->address(), &done);
+  run(done);
+}
+
 TEST_P(Io, AReaderThatStopsHoldsTheSenderBack) {
   if (!loop) return;
   Result<Listener> listener = listen(Address::loopback(0), false);

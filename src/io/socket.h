@@ -164,6 +164,8 @@ class Socket {
   Event& departure() { return channel_->departure; }
   bool ended() const { return channel_->ended; }
   bool broken() const { return channel_->broken; }
+  // A long body follows: head mode ends now and not with the first bulk read that finds nothing.
+  void expect_bulk() { channel_->loop.expect_bulk(*channel_); }
   // Tells the loop to watch for the peer's departure while nobody reads.
   void watch() { channel_->loop.watch(*channel_); }
   int descriptor() const { return channel_->descriptor; }

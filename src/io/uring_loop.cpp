@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 #include <deque>
+#include <vector>
 #include <unordered_map>
 
 #include "io/engines.h"
@@ -22,8 +23,9 @@ namespace {
 
 constexpr unsigned entries = 1024;
 constexpr unsigned ring_buffers = 256;  // a power of two
-constexpr size_t ring_buffer_bytes = 8 * 1024;
+constexpr size_t ring_buffer_bytes = 32 * 1024;
 constexpr uint16_t buffer_group = 0;
+constexpr size_t quick_send_max = 16 * 1024;  // up to this a send is expected to go out within its submission
 constexpr size_t stash_pause = 64 * 1024;  // unread bytes at which a multishot receive is cancelled
 
 enum class Operation : uint64_t { none, receive, bulk, send, connect, accept, wake, watch };
@@ -43,8 +45,10 @@ class UringLoop final : public Loop {
   Channel* adopt(int descriptor) override;
   bool poll_input(Channel& channel) override;
   bool poll_bulk(Channel& channel, size_t bytes) override;
+  void expect_bulk(Channel& channel) override { disarm(channel); }
   void watch(Channel& channel) override { arm(channel); }
   void start_send(Channel& channel) override;
+  void submit_send(Channel& channel, size_t count, int flags, bool quiet);
   void start_connect(Channel& channel, const Address& address) override;
   void shutdown_write(Channel& channel) override { ::shutdown(channel.descriptor, SHUT_WR); }
   void shutdown_read(Channel& channel) override { ::shutdown(channel.descriptor, SHUT_RD); }
@@ -64,6 +68,9 @@ class UringLoop final : public Loop {
   void received(Channel& channel, const io_uring_cqe& completion);
   void received_bulk(Channel& channel, int result);
   void sent(Channel& channel, int result);
+  bool somebody_waits_for_quick_sends() const;
+  void note_refused_sends();
+  void confirm_quick_sends();
   void accepted(const io_uring_cqe& completion);
   void give_back(unsigned buffer);
   void settle(Channel& channel);
@@ -73,6 +80,8 @@ class UringLoop final : public Loop {
   io_uring_buf_ring* buffers_ = nullptr;
   char* memory_ = nullptr;
   List<Channel> channels_;
+  std::vector<Channel*> quick_;       // sends that complete within the next submission, or say so
+  std::vector<Channel*> confirming_;  // those of the last submission
   List<Channel> released_at_end_;
   Channel* keep_alive_ = nullptr;  // whose lent bytes are being read; null once it is deleted
   std::unordered_map<uint64_t, UringPort*> ports_;  // by number: memory is reused while completions are on their way
@@ -180,8 +189,17 @@ void UringLoop::turn(Duration wait_max) {
   wait = std::clamp(wait, Duration{0}, Duration{60s});
   __kernel_timespec timeout{.tv_sec = wait.count() / 1'000'000'000, .tv_nsec = wait.count() % 1'000'000'000};
   io_uring_cqe* first = nullptr;
-  io_uring_submit_and_wait_timeout(&ring_, &first, 1, &timeout, nullptr);
+  // Who waits for a send that ends with its submission must not wait for the next event (a record would come late).
+  if (somebody_waits_for_quick_sends())
+    io_uring_submit_and_get_events(&ring_);
+  else
+    io_uring_submit_and_wait_timeout(&ring_, &first, 1, &timeout, nullptr);
   set_now(SteadyClock::now());
+  if (!quick_.empty()) {
+    confirming_.swap(quick_);
+    note_refused_sends();
+    confirm_quick_sends();
+  }
   unsigned head = 0;
   unsigned count = 0;
   io_uring_cqe* completion = nullptr;
@@ -245,17 +263,56 @@ void UringLoop::submit_bulk(Channel& channel) {
   ++channel.inflight;
 }
 
+// A small send is tried once, without waiting, and makes a completion only if it was refused or cut short: without one it
+// is over when the submission returns. Saves a completion per message and, where nobody waits for it, a system call.
 void UringLoop::start_send(Channel& channel) {
   size_t count = channel.sending->prepare();
-  io_uring_sqe* sqe = entry(&channel, Operation::send);
+  bool quick = channel.sending->pieces[0].size() + channel.sending->pieces[1].size() <= quick_send_max;
+  submit_send(channel, count, MSG_NOSIGNAL | MSG_WAITALL | (quick ? MSG_DONTWAIT : 0), quick);
+  if (quick) quick_.push_back(&channel);
+}
+
+void UringLoop::submit_send(Channel& channel, size_t count, int flags, bool quiet) {
   ++channel.inflight;
-  prepared(sqe, [&](io_uring_sqe* fresh) {
+  io_uring_sqe* sqe = prepared(entry(&channel, Operation::send), [&](io_uring_sqe* fresh) {
     if (count == 1)
-      io_uring_prep_send(fresh, channel.descriptor, channel.sending->vectors[0].iov_base, channel.sending->vectors[0].iov_len,
-                         MSG_NOSIGNAL | MSG_WAITALL);
+      io_uring_prep_send(fresh, channel.descriptor, channel.sending->vectors[0].iov_base, channel.sending->vectors[0].iov_len, flags);
     else
-      io_uring_prep_sendmsg(fresh, channel.descriptor, &channel.sending->message, MSG_NOSIGNAL | MSG_WAITALL);
+      io_uring_prep_sendmsg(fresh, channel.descriptor, &channel.sending->message, static_cast<unsigned>(flags));
   });
+  if (quiet) sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+bool UringLoop::somebody_waits_for_quick_sends() const {
+  return std::any_of(quick_.begin(), quick_.end(), [](const Channel* channel) { return channel->writer != nullptr; });
+}
+
+// Completions of quick sends mean that they are not over; their handling follows in order (sent()).
+void UringLoop::note_refused_sends() {
+  unsigned head = 0;
+  io_uring_cqe* completion = nullptr;
+  io_uring_for_each_cqe(&ring_, head, completion) {
+    if (static_cast<Operation>(completion->user_data & operation_mask) == Operation::send)
+      reinterpret_cast<Channel*>(completion->user_data & ~operation_mask)->send_refused = true;
+  }
+}
+
+// Before any other completion is handled: an answer may be among them, and its request has been sent.
+void UringLoop::confirm_quick_sends() {
+  for (Channel* channel : confirming_) {
+    if (channel->send_refused) {
+      channel->send_refused = false;
+      continue;
+    }
+    --channel->inflight;
+    if (channel->released) {
+      delete std::exchange(channel->sending, nullptr);
+      settle(*channel);
+    } else {
+      finish_send(*channel, false);
+    }
+  }
+  confirming_.clear();
 }
 
 void UringLoop::start_connect(Channel& channel, const Address& address) {
@@ -400,14 +457,15 @@ void UringLoop::received_bulk(Channel& channel, int result) {
 }
 
 void UringLoop::sent(Channel& channel, int result) {
+  channel.send_refused = false;  // noted for any completion of a send; only quick ones are confirmed by its absence
   if (channel.sending == nullptr) return;
   if (channel.released) {
     delete std::exchange(channel.sending, nullptr);
     return;
   }
-  if (result < 0) return finish_send(channel, true);
-  if (channel.sending->advance(static_cast<size_t>(result))) return finish_send(channel, false);
-  start_send(channel);
+  if (result < 0 && result != -EAGAIN) return finish_send(channel, true);
+  if (result > 0 && channel.sending->advance(static_cast<size_t>(result))) return finish_send(channel, false);
+  submit_send(channel, channel.sending->prepare(), MSG_NOSIGNAL | MSG_WAITALL, false);  // the kernel goes on when there is room
 }
 
 void UringLoop::accept(UringPort& port) {

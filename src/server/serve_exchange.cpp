@@ -96,7 +96,7 @@ Task<bool> Server::refuse(Connection& connection) {
   pipeline::Record& record = exchange.record;
   http::Headers none;
   choose_request_id(record, none, workplace_.random);
-  record.time = std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
+  record.time = Agenda::current().wall_now();
   record.begun = exchange.now();
   record.client = connection.peer.text;
   record.listener = door_.name;
@@ -117,14 +117,14 @@ Task<bool> Server::refuse(Connection& connection) {
   record.bytes_out = body.size();
   record.complete = true;
   co_await connection.http.reply_and_close(message.finish());
-  record.duration = SteadyClock::now() - record.begun;
+  record.duration = exchange.now() - record.begun;
   if (workplace_.sink != nullptr && !door_.quiet) workplace_.sink->write(record);
   co_return false;
 }
 
 void Server::open(Exchange& exchange, Request& request, Connection& connection) {
   pipeline::Record& record = exchange.record;
-  record.time = std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
+  record.time = Agenda::current().wall_now();
   record.begun = exchange.now();
   record.line = request.line_bytes();
   record.method = request.method_text();
@@ -176,7 +176,7 @@ void Server::close(Exchange& exchange, Connection& connection) {
   pipeline::Record& record = exchange.record;
   record.bytes_in += connection.http.body_bytes_in();
   record.bytes_out += connection.http.body_bytes_out();
-  record.duration = SteadyClock::now() - record.begun;
+  record.duration = exchange.now() - record.begun;
   if (workplace_.sink != nullptr && !door_.quiet) workplace_.sink->write(record);
 }
 

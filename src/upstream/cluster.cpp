@@ -28,6 +28,7 @@ class Cluster::Lease final : public http::Guard {
     --endpoint_.active;
     if (!connection_->reusable()) return;
     connection_->idle_since = Agenda::current().now();
+    connection_->socket().watch();  // the origin may close it while nobody reads
     endpoint_.idle.push_back(std::move(connection_));
   }
   http::ClientConnection& connection() { return *connection_; }
@@ -84,9 +85,9 @@ std::unique_ptr<http::ClientConnection> Cluster::pooled(Endpoint& endpoint) {
 Task<Result<std::unique_ptr<http::ClientConnection>>> Cluster::connect(Endpoint& endpoint, Request& request) {
   if (endpoint.active >= settings_.connections_max)
     co_return failure(Code::overloaded, Side::gateway, "all " + std::to_string(settings_.connections_max) + " connections to " + endpoint.text + " are in use");
-  Instant begun = SteadyClock::now();
+  Instant begun = request.exchange.now();
   std::optional<Result<io::Socket>> socket = co_await before(request.exchange.now() + settings_.connect_timeout, io::connect(endpoint.address));
-  request.call.connect += SteadyClock::now() - begun;
+  request.call.connect += request.exchange.now() - begun;
   if (!socket) co_return failure(Code::connect_timeout, Side::upstream, "no connection to " + endpoint.text + " in time");
   if (!*socket) {
     Error error = std::move(socket->error());
@@ -120,11 +121,11 @@ Task<Response> Cluster::call(Request& request) {
       connection = std::move(*fresh);
     }
     auto lease = std::make_unique<Lease>(endpoint, std::move(connection));
-    Instant sent = SteadyClock::now();
+    Instant sent = request.exchange.now();
     Instant deadline = settings_.first_byte_timeout == Duration::max() ? never : request.exchange.now() + settings_.first_byte_timeout;
     Result<http::Response> answer = co_await lease->connection().exchange(request, {}, deadline);
     if (answer) {
-      request.call.first_byte = SteadyClock::now() - sent;
+      request.call.first_byte = request.exchange.now() - sent;
       request.call.answered = true;
       Response response(std::move(*answer));
       if (!lease->connection().reusable()) response.body.hold(std::move(lease));
