@@ -1,0 +1,90 @@
+"""Every YAML block of README.md and docs/, and every file of examples/, is a whole configuration that `portloom check` accepts
+without a warning and that PyYAML (YAML 1.1, where it is installed) reads too. Relative links lead to files and headings that exist.
+
+By hand: PORTLOOM=build/release/portloom python3 tests/docs/docs_test.py
+"""
+
+import os
+import re
+import subprocess
+import unittest
+from pathlib import Path
+from typing import Iterator
+
+try:
+    import yaml
+except ImportError:
+    yaml = None
+
+TOP = Path(__file__).resolve().parents[2]
+PORTLOOM = os.environ.get("PORTLOOM", str(TOP / "build/release/portloom"))
+PAGES = [TOP / "README.md", TOP / "CHANGELOG.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```ya?ml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def documents() -> Iterator[tuple[str, str]]:
+    """(place, text) of all configurations that are shown."""
+    for page in PAGES:
+        text = page.read_text()
+        for block in BLOCK.finditer(text):
+            yield f"{page.relative_to(TOP)}:{text.count(chr(10), 0, block.start()) + 2}", block[1]
+    for example in sorted((TOP / "examples").rglob("*.yaml")):
+        yield str(example.relative_to(TOP)), example.read_text()
+
+
+def odd_keys(value: object, path: str = "") -> Iterator[str]:
+    """Keys that YAML 1.1 does not read as text: `on`, `yes`, numbers."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                yield f"{path}: the key {key!r} is no text for a YAML 1.1 parser"
+            yield from odd_keys(inner, f"{path}.{key}")
+    elif isinstance(value, list):
+        for inner in value:
+            yield from odd_keys(inner, path)
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that GitHub gives to a page's headings."""
+    titles = HEADING.findall(FENCED.sub("", page.read_text()))
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+class Documents(unittest.TestCase):
+    def test_there_are_some(self) -> None:
+        self.assertGreater(len(list(documents())), 5)
+
+    def test_check_accepts_them(self) -> None:
+        for place, text in documents():
+            with self.subTest(place):
+                ran = subprocess.run([PORTLOOM, "check", "-"], input=text, capture_output=True, text=True, timeout=20)
+                said = ran.stdout + ran.stderr
+                self.assertEqual(ran.returncode, 0, f"\n{place}\n{said}")
+                self.assertNotIn("warning", said, place)
+
+    @unittest.skipIf(yaml is None, "PyYAML is not installed")
+    def test_another_parser_reads_them(self) -> None:
+        for place, text in documents():
+            with self.subTest(place):
+                self.assertEqual(list(odd_keys(yaml.safe_load(text))), [], place)
+
+
+class Links(unittest.TestCase):
+    def test_they_lead_somewhere(self) -> None:
+        for page in PAGES:
+            for link in LINK.findall(FENCED.sub("", page.read_text())):
+                if "://" in link or link.startswith("mailto:"):
+                    continue
+                path, _, anchor = link.partition("#")
+                target = (page.parent / path).resolve() if path else page
+                with self.subTest(f"{page.relative_to(TOP)}: {link}"):
+                    self.assertTrue(target.exists(), "there is no such file")
+                    if anchor and target.suffix == ".md":
+                        self.assertIn(anchor, anchors(target))
+
+
+if __name__ == "__main__":
+    unittest.main()
