@@ -87,8 +87,8 @@ class Wire:
     def __init__(self, connected, timeout=PATIENCE):
         self.socket = connected
         self.socket.settimeout(timeout)
-        self.buffer = b""
-        self.seen = b""
+        self.buffer = bytearray()
+        self.seen = bytearray()
 
     def send(self, data):
         self.socket.sendall(data.encode("latin-1") if isinstance(data, str) else data)
@@ -105,7 +105,8 @@ class Wire:
     def take(self, count):
         while len(self.buffer) < count:
             self.more()
-        taken, self.buffer = self.buffer[:count], self.buffer[count:]
+        taken = bytes(self.buffer[:count])
+        del self.buffer[:count]
         self.seen += taken
         return taken
 
@@ -129,7 +130,7 @@ class Wire:
             return True
 
     def head(self):
-        self.seen = b""
+        self.seen = bytearray()
         start = self.line()
         fields = []
         while line := self.line():
@@ -138,11 +139,13 @@ class Wire:
         return Message(start, fields)
 
     def chunks(self, message):
+        body = bytearray()
         while True:
             size = int(self.line().split(";")[0], 16)
             if size == 0:
+                message.body = bytes(body)
                 break
-            message.body += self.take(size)
+            body += self.take(size)
             self.line()
         while line := self.line():
             name, _, value = line.partition(":")
@@ -154,7 +157,7 @@ class Wire:
             self.chunks(message)
         else:
             message.body = self.take(int(message.field("content-length") or 0))
-        message.raw = self.seen
+        message.raw = bytes(self.seen)
         return message
 
     def reply(self, method="GET"):
@@ -167,15 +170,18 @@ class Wire:
             elif message.field("transfer-encoding"):
                 self.chunks(message)
             elif length is not None:
-                while len(message.body) < int(length):
+                body = bytearray()
+                while len(body) < int(length):
                     if not self.buffer:
+                        message.body = bytes(body)
                         self.more()
-                    message.body += self.take(min(len(self.buffer), int(length) - len(message.body)))
+                    body += self.take(min(len(self.buffer), int(length) - len(body)))
+                message.body = bytes(body)
             else:
                 message.body = self.rest()
         except (Ended, ConnectionError):
             message.complete = False
-        message.raw = self.seen
+        message.raw = bytes(self.seen)
         return message
 
 
