@@ -3,7 +3,7 @@
 // The byte forwarder on io_uring. Small exchanges: a multishot recv per socket fills buffers from a provided ring. A direction
 // that once filled a small buffer streams: single recvs into 64 kB buffers, at most two of them waiting to be sent, which is
 // its back-pressure.
-//
+
 // A send is first issued as MSG_DONTWAIT | MSG_WAITALL with IOSQE_CQE_SKIP_SUCCESS: it has ended when the submission returns,
 // and says something only when it did not take everything. So one io_uring_enter both sends and sleeps; a completion per send
 // would wake the loop at once for nothing. What was not taken is sent again, waiting and with a completion.

@@ -2,11 +2,10 @@
 //
 // Closed-loop load generator: N keep-alive connections, each with one request under way. Made to be cheap, because it shares a
 // core with the origin: one recv per small answer, and bodies are counted and thrown away inside the kernel (MSG_TRUNC).
-//
 // It measures only between two marks, so that the rig can read the proxy's CPU exactly around a known number of requests:
 // after the warm-up it prints "ready" and waits for a line on standard input (--gate); then it prints one JSON line, and keeps
 // its connections open until standard input ends.
-//
+
 // --rps fixes the rate. A request's latency then counts from the moment it was due, so a stall is not hidden by the requests
 // that could not be sent meanwhile. --idle N opens N connections, makes one request on each, and holds them.
 

@@ -1,3 +1,5 @@
+// fuzz/path.cpp
+//
 // Any bytes as a path: the normal form is normal, has no dot segments nor empty ones, and leaves the query alone.
 #include <string>
 

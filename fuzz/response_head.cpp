@@ -1,3 +1,5 @@
+// fuzz/response_head.cpp
+//
 // Any bytes as a response head: whole and split reads agree; what is accepted and written out reads back with the same framing.
 #include <string>
 

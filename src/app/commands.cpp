@@ -38,9 +38,13 @@ Result<std::string> forwarding_configuration(const std::string& listen, const st
   if (!data::parse_address(listen)) return invalid("--listen: " + listen + " is not host:port or :port");
   return "version: 1\n"
          "listeners:\n"
-         "  edge: {address: \"" + listen + "\"}\n"
+         "  edge: {address: \"" +
+         listen +
+         "\"}\n"
          "services:\n"
-         "  origin: {endpoints: [\"" + authority + "\"]}\n"
+         "  origin: {endpoints: [\"" +
+         authority +
+         "\"]}\n"
          "routes:\n"
          "  - {match: {path_prefix: /}, to: origin}\n";
 }

@@ -27,7 +27,9 @@ struct RunOptions {
 
 void add_run(CLI::App& app, RunOptions& options) {
   CLI::App* run = app.add_subcommand("run", "Serve a configuration, or forward one address to one URL.");
-  run->footer("Examples:\n  portloom run shop.yaml\n  portloom run -c base.yaml -c prod.yaml\n  portloom run --listen :8080 --to http://127.0.0.1:3000");
+  run->footer(
+      "Examples:\n  portloom run shop.yaml\n  portloom run -c base.yaml -c prod.yaml\n  portloom run --listen :8080 --to "
+      "http://127.0.0.1:3000");
   run->add_option("FILE", options.files, "configuration; without it ./portloom.yaml, $XDG_CONFIG_HOME/portloom/, /etc/portloom/");
   run->add_option("-c,--config", options.more, "configuration file or folder; several merge in this order");
   run->add_option("--listen", options.listen, "without a file: where to listen, host:port or :port");
@@ -57,7 +59,8 @@ int run(RunOptions& options) {
   } else if (settings.files.empty()) {
     std::string found = config::default_file();
     if (found.empty()) {
-      std::cerr << "portloom: no configuration: name a file, or write ./portloom.yaml, or try `portloom run --listen :8080 --to http://127.0.0.1:3000`\n";
+      std::cerr << "portloom: no configuration: name a file, or write ./portloom.yaml, or try `portloom run --listen :8080 --to "
+                   "http://127.0.0.1:3000`\n";
       return exit_usage;
     }
     std::cerr << "portloom: using " << found << "\n";
@@ -78,7 +81,8 @@ int main(int argc, char** argv) {
   std::string format = "text";
   bool print = false;
   CLI::App* check = app.add_subcommand("check", "Check configuration files and say everything that is wrong.");
-  check->footer("Examples:\n  portloom check shop.yaml\n  portloom check --format github base.yaml prod.yaml\n  portloom check --print shop.yaml");
+  check->footer(
+      "Examples:\n  portloom check shop.yaml\n  portloom check --format github base.yaml prod.yaml\n  portloom check --print shop.yaml");
   check->add_option("FILE", check_files, "files, merged in this order")->required();
   check->add_option("--format", format, "text, json or github")->check(CLI::IsMember({"text", "json", "github"}));
   check->add_flag("--print", print, "print the whole document with the place each value is from");
@@ -101,7 +105,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : exit_usage;
   }
-  if (*check) return config::check_command(check_files, *config::parse_problem_format(format), print, std::cout, std::cerr, app::make_catalogue());
+  if (*check)
+    return config::check_command(check_files, *config::parse_problem_format(format), print, std::cout, std::cerr, app::make_catalogue());
   if (*schema) {
     std::cout << config::schema(app::make_catalogue()) << "\n";
     return 0;

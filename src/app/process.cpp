@@ -177,6 +177,14 @@ Result<void> Process::start_workers() {
   }
   auto labels = metrics_->describe(blueprint_->snapshot->listeners, blueprint_->route_names, blueprint_->service_names);
   binds_ = blueprint_->binds;
+  // Workers share a port (SO_REUSEPORT), which would also let a second process in: asked for alone it shows whether it is free.
+  for (const io::Address& bind : binds_) {
+    if (bind.is_unix() || bind.port() == 0) continue;
+    io::Address bound;
+    Result<int> probe = io::open_listening(bind, false, bound);
+    if (!probe) return std::unexpected(std::move(probe.error()));
+    ::close(*probe);
+  }
   for (size_t i = 0; i < count; ++i) {
     Worker::Settings settings;
     settings.engine = settings_.engine;

@@ -81,7 +81,8 @@ uint16_t listener_index(const std::vector<std::string>& names, const std::string
   return found == names.end() ? uint16_t{0} : static_cast<uint16_t>(found - names.begin());
 }
 
-Result<std::shared_ptr<const pipeline::RouteTable>> compile_routes(const config::Loaded& loaded, const std::vector<std::string>& listeners) {
+Result<std::shared_ptr<const pipeline::RouteTable>> compile_routes(const config::Loaded& loaded,
+                                                                   const std::vector<std::string>& listeners) {
   std::vector<pipeline::Route> routes;
   std::vector<pipeline::Pattern> patterns;
   for (const config::ResolvedRoute& route : loaded.document->resolved) {
@@ -159,7 +160,8 @@ class Builder {
 
   void add_route(const config::ResolvedRoute& route) {
     pipeline::Service* to = destination(route.to);
-    plan_.routes.push_back(own(std::make_unique<pipeline::Chain>(make_all(route.policies, policy::default_route_policies(route.policies)), *to)));
+    plan_.routes.push_back(
+        own(std::make_unique<pipeline::Chain>(make_all(route.policies, policy::default_route_policies(route.policies)), *to)));
   }
 
   void add_listener(uint16_t index) {

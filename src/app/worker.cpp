@@ -90,7 +90,8 @@ void Worker::ask(std::function<void()> work) {
   if (posted) done.wait(false);
 }
 
-void Worker::adopt(const std::shared_ptr<const Blueprint>& blueprint, policy::States& states, std::shared_ptr<const telemetry::Labels> labels) {
+void Worker::adopt(const std::shared_ptr<const Blueprint>& blueprint, policy::States& states,
+                   std::shared_ptr<const telemetry::Labels> labels) {
   ask([&] {
     pipeline::Plan* old = workplace_.plan;
     workplace_.plan = build_plan(*blueprint, states).release();

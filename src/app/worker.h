@@ -24,7 +24,7 @@ class Worker {
   struct Settings {
     io::Engine engine = io::Engine::automatic;
     size_t index = 0;
-    bool shared_ports = true;  // SO_REUSEPORT: several workers on one address
+    bool shared_ports = true;             // SO_REUSEPORT: several workers on one address
     telemetry::LogWriter* log = nullptr;  // null: no access log
     telemetry::Metrics* metrics = nullptr;
     io::Word* connections = nullptr;
@@ -50,7 +50,8 @@ class Worker {
  private:
   void run(std::shared_ptr<const Blueprint> blueprint, std::vector<io::Address>* binds, policy::States* states,
            std::shared_ptr<const telemetry::Labels> labels, std::atomic<int>* state, Error* error);
-  Result<void> open(const Blueprint& blueprint, std::vector<io::Address>& binds, policy::States& states, std::shared_ptr<const telemetry::Labels> labels);
+  Result<void> open(const Blueprint& blueprint, std::vector<io::Address>& binds, policy::States& states,
+                    std::shared_ptr<const telemetry::Labels> labels);
   // Runs `work` on the worker and waits for it.
   void ask(std::function<void()> work);
 

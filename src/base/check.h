@@ -16,8 +16,8 @@ namespace portloom {
 
 }  // namespace portloom
 
-#define CHECK(condition)                                                     \
-  do {                                                                       \
-    if (!(condition)) [[unlikely]]                                           \
-      ::portloom::check_failed(#condition, __FILE__, __LINE__);              \
+#define CHECK(condition)                                        \
+  do {                                                          \
+    if (!(condition)) [[unlikely]]                              \
+      ::portloom::check_failed(#condition, __FILE__, __LINE__); \
   } while (false)

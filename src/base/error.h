@@ -13,35 +13,35 @@ namespace portloom {
 
 // What happened. `pipeline/problem.cpp` holds the one table code -> (HTTP status, log level, reason text).
 enum class Code : uint8_t {
-  internal,            // our own mistake
-  bad_request,         // malformed message or framing
-  unsupported_version, // an HTTP version that we do not speak
-  unsupported_coding,  // a transfer coding that we do not implement
+  internal,             // our own mistake
+  bad_request,          // malformed message or framing
+  unsupported_version,  // an HTTP version that we do not speak
+  unsupported_coding,   // a transfer coding that we do not implement
   unsupported_expectation,
-  target_too_long,     // limits.uri
-  headers_too_large,   // limits.headers
-  body_too_large,      // limits.body or body_limit
-  request_timeout,     // the client was too slow
+  target_too_long,    // limits.uri
+  headers_too_large,  // limits.headers
+  body_too_large,     // limits.body or body_limit
+  request_timeout,    // the client was too slow
   unauthenticated,
   forbidden,
   not_found,
   method_not_allowed,
   misdirected,
   rate_limited,
-  overloaded,          // a bound of ours was reached: connections, memory, queue
-  refused,             // the upstream refused the connection or was not reachable
-  reset,               // the connection broke
-  closed,              // orderly end where more was due
+  overloaded,  // a bound of ours was reached: connections, memory, queue
+  refused,     // the upstream refused the connection or was not reachable
+  reset,       // the connection broke
+  closed,      // orderly end where more was due
   connect_timeout,
-  upstream_timeout,    // no answer in time
-  upstream_protocol,   // the upstream sent garbage
-  no_endpoint,         // no (healthy) instance of the service
+  upstream_timeout,   // no answer in time
+  upstream_protocol,  // the upstream sent garbage
+  no_endpoint,        // no (healthy) instance of the service
   client_gone,
   cancelled,
   draining,
-  unavailable,         // a store or another dependency of ours is away
-  exhausted,           // descriptors, memory
-  invalid,             // a value could not be read (configuration, text)
+  unavailable,  // a store or another dependency of ours is away
+  exhausted,    // descriptors, memory
+  invalid,      // a value could not be read (configuration, text)
 };
 
 enum class Side : uint8_t { client, upstream, gateway };

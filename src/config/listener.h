@@ -15,26 +15,19 @@
 namespace portloom::config {
 
 struct Limits {
-  std::optional<Size> memory;
   uint32_t connections = 50'000;
-  std::optional<uint32_t> connections_per_address;
   Size headers{64 * 1024};
   Size uri{8 * 1024};
   std::optional<Size> body;
-  Size buffered{1024 * 1024};
 
   void visit(this auto& self, auto& field) {
     using namespace data::rules;
-    field("memory", self.memory, at_least(Size{16 * 1024 * 1024}),
-          "Memory the process may take before it refuses new work. Without it: no bound.");
     field("connections", self.connections, at_least(1), "Client connections at a time, all listeners together.");
-    field("connections_per_address", self.connections_per_address, at_least(1),
-          "Client connections at a time from one address. Without it: no bound.");
     field("headers", self.headers, at_least(Size{1024}), at_most(Size{1024 * 1024}),
           "A message's header section, both ways. Over it: 431 or 502.");
     field("uri", self.uri, at_least(Size{256}), at_most(Size{64 * 1024}), "A request target. Over it: 414.");
     field("body", self.body, "A request body. Over it: 413. Without it streaming bodies have no bound.");
-    field("buffered", self.buffered, at_least(Size{16 * 1024}), "Bytes of bodies that one request may hold in memory.");
+    field.later("memory", "connections_per_address", "buffered");
   }
 };
 

@@ -60,23 +60,23 @@ struct Channel : Link, Pooled {
 
   Loop& loop;
   int descriptor = -1;
-  uint16_t inflight = 0;       // io_uring: operations whose completion is still to come
-  uint32_t bulk_max = 0;       // how much whoever waits in receive_bulk will take
-  bool fresh : 1 = false;      // bytes came since receive() was last answered
-  bool ended : 1 = false;      // the peer has sent its FIN
-  bool broken : 1 = false;     // reset, or another error
-  bool connected : 1 = true;   // false while a connect is under way
-  bool readable : 1 = false;   // epoll: the kernel said so and we have not seen the bottom since
-  bool hung_up : 1 = false;    // epoll: RDHUP was seen; the next read may say the end
-  bool writable : 1 = true;    // epoll: false after EAGAIN
-  bool armed : 1 = false;      // io_uring: a multishot receive is out
-  bool cancelling : 1 = false; // io_uring: its cancellation is out
-  bool bulk_out : 1 = false;   // io_uring: a single receive is out
-  bool wants_bulk : 1 = false; // somebody waits in receive_bulk
+  uint16_t inflight = 0;        // io_uring: operations whose completion is still to come
+  uint32_t bulk_max = 0;        // how much whoever waits in receive_bulk will take
+  bool fresh : 1 = false;       // bytes came since receive() was last answered
+  bool ended : 1 = false;       // the peer has sent its FIN
+  bool broken : 1 = false;      // reset, or another error
+  bool connected : 1 = true;    // false while a connect is under way
+  bool readable : 1 = false;    // epoll: the kernel said so and we have not seen the bottom since
+  bool hung_up : 1 = false;     // epoll: RDHUP was seen; the next read may say the end
+  bool writable : 1 = true;     // epoll: false after EAGAIN
+  bool armed : 1 = false;       // io_uring: a multishot receive is out
+  bool cancelling : 1 = false;  // io_uring: its cancellation is out
+  bool bulk_out : 1 = false;    // io_uring: a single receive is out
+  bool wants_bulk : 1 = false;  // somebody waits in receive_bulk
   bool send_broken : 1 = false;
   bool send_refused : 1 = false;  // io_uring: a quick send has made a completion: it is not over
-  bool released : 1 = false;   // no Socket refers to it any more
-  bool dirty : 1 = false;      // released in this turn (epoll frees at its end)
+  bool released : 1 = false;      // no Socket refers to it any more
+  bool dirty : 1 = false;         // released in this turn (epoll frees at its end)
 
   std::string_view lent;  // valid until the reader suspends
   Stash stash;

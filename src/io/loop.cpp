@@ -53,8 +53,14 @@ Result<int> open_listening(const Address& address, bool shared, Address& bound) 
   if (shared && !address.is_unix()) set(descriptor, SOL_SOCKET, SO_REUSEPORT);
   if (!address.is_unix()) set(descriptor, IPPROTO_TCP, TCP_NODELAY);  // accepted sockets inherit it
   if (address.family() == AF_INET6 && address.host() != "::") set(descriptor, IPPROTO_IPV6, IPV6_V6ONLY);
-  struct stat about {};
-  if (address.is_unix() && ::stat(address.path().c_str(), &about) == 0 && S_ISSOCK(about.st_mode)) ::unlink(address.path().c_str());
+  struct stat about{};
+  if (address.is_unix() && ::stat(address.path().c_str(), &about) == 0 && S_ISSOCK(about.st_mode)) {
+    // Left behind by a process that has gone, or somebody's who still listens: only a connection tells.
+    int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool alive = ::connect(probe, reinterpret_cast<sockaddr*>(&storage), size) == 0 || errno == EAGAIN;
+    ::close(probe);
+    if (!alive) ::unlink(address.path().c_str());
+  }
   if (::bind(descriptor, reinterpret_cast<sockaddr*>(&storage), size) != 0 || ::listen(descriptor, 4096) != 0) {
     int error = errno;
     ::close(descriptor);

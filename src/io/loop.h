@@ -42,12 +42,12 @@ class Loop : public Agenda {
   Mailbox& mailbox() { return mailbox_; }
 
   // Primitives for Socket and Listener.
-  virtual Channel* adopt(int descriptor) = 0;                  // a connected (or connecting) non-blocking socket
-  virtual bool poll_input(Channel& channel) = 0;               // true: fresh, ended or broken is set now
-  virtual bool poll_bulk(Channel& channel, size_t bytes) = 0;  // true: bulk, ended or broken is set now
-  virtual void expect_bulk(Channel&) {}                        // body mode follows: what head mode has armed may go
-  virtual void watch(Channel& channel) = 0;                    // departure will be noticed while nobody reads
-  virtual void start_send(Channel& channel) = 0;               // channel.sending is there; reset to null when it has gone
+  virtual Channel* adopt(int descriptor) = 0;                                // a connected (or connecting) non-blocking socket
+  virtual bool poll_input(Channel& channel) = 0;                             // true: fresh, ended or broken is set now
+  virtual bool poll_bulk(Channel& channel, size_t bytes) = 0;                // true: bulk, ended or broken is set now
+  virtual void expect_bulk(Channel&) {}                                      // body mode follows: what head mode has armed may go
+  virtual void watch(Channel& channel) = 0;                                  // departure will be noticed while nobody reads
+  virtual void start_send(Channel& channel) = 0;                             // channel.sending is there; reset to null when it has gone
   virtual void start_connect(Channel& channel, const Address& address) = 0;  // wakes writer; connected or broken is set
   virtual void shutdown_write(Channel& channel) = 0;
   virtual void shutdown_read(Channel& channel) = 0;  // our reader sees the end

@@ -13,8 +13,8 @@
 #include <cerrno>
 #include <cstring>
 #include <deque>
-#include <vector>
 #include <unordered_map>
+#include <vector>
 
 #include "io/engines.h"
 
@@ -26,7 +26,7 @@ constexpr unsigned ring_buffers = 256;  // a power of two
 constexpr size_t ring_buffer_bytes = 32 * 1024;
 constexpr uint16_t buffer_group = 0;
 constexpr size_t quick_send_max = 16 * 1024;  // up to this a send is expected to go out within its submission
-constexpr size_t stash_pause = 64 * 1024;  // unread bytes at which a multishot receive is cancelled
+constexpr size_t stash_pause = 64 * 1024;     // unread bytes at which a multishot receive is cancelled
 
 enum class Operation : uint64_t { none, receive, bulk, send, connect, accept, wake, watch };
 constexpr uint64_t operation_mask = 7;
@@ -83,7 +83,7 @@ class UringLoop final : public Loop {
   std::vector<Channel*> quick_;       // sends that complete within the next submission, or say so
   std::vector<Channel*> confirming_;  // those of the last submission
   List<Channel> released_at_end_;
-  Channel* keep_alive_ = nullptr;  // whose lent bytes are being read; null once it is deleted
+  Channel* keep_alive_ = nullptr;                   // whose lent bytes are being read; null once it is deleted
   std::unordered_map<uint64_t, UringPort*> ports_;  // by number: memory is reused while completions are on their way
   uint64_t next_port_ = 0;
 };
@@ -179,9 +179,8 @@ io_uring_sqe* prepared(io_uring_sqe* sqe, Prepare prepare) {
 }
 
 void UringLoop::listen_to_mailbox() {
-  prepared(entry(nullptr, Operation::wake), [this](io_uring_sqe* sqe) {
-    io_uring_prep_poll_multishot(sqe, mailbox_.descriptor(), POLLIN);
-  });
+  prepared(entry(nullptr, Operation::wake),
+           [this](io_uring_sqe* sqe) { io_uring_prep_poll_multishot(sqe, mailbox_.descriptor(), POLLIN); });
 }
 
 void UringLoop::turn(Duration wait_max) {
@@ -221,9 +220,8 @@ Channel* UringLoop::adopt(int descriptor) {
 
 void UringLoop::arm(Channel& channel) {
   if (channel.armed || channel.bulk_out || channel.ended || channel.broken || channel.released) return;
-  io_uring_sqe* sqe = prepared(entry(&channel, Operation::receive), [&](io_uring_sqe* fresh) {
-    io_uring_prep_recv_multishot(fresh, channel.descriptor, nullptr, 0, 0);
-  });
+  io_uring_sqe* sqe = prepared(entry(&channel, Operation::receive),
+                               [&](io_uring_sqe* fresh) { io_uring_prep_recv_multishot(fresh, channel.descriptor, nullptr, 0, 0); });
   sqe->flags |= IOSQE_BUFFER_SELECT;
   sqe->buf_group = buffer_group;
   sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
@@ -256,9 +254,8 @@ bool UringLoop::poll_bulk(Channel& channel, size_t) {
 void UringLoop::submit_bulk(Channel& channel) {
   if (channel.ended || channel.broken || channel.released) return;
   channel.bulk = Bytes::uninitialized(channel.bulk_max);
-  prepared(entry(&channel, Operation::bulk), [&](io_uring_sqe* sqe) {
-    io_uring_prep_recv(sqe, channel.descriptor, channel.bulk.writable(), channel.bulk.size(), 0);
-  });
+  prepared(entry(&channel, Operation::bulk),
+           [&](io_uring_sqe* sqe) { io_uring_prep_recv(sqe, channel.descriptor, channel.bulk.writable(), channel.bulk.size(), 0); });
   channel.bulk_out = true;
   ++channel.inflight;
 }
@@ -341,9 +338,8 @@ void UringLoop::release(Channel& channel) {
   channel.reader = channel.writer = nullptr;
   channel.lent = {};
   if (channel.inflight > 0) {
-    prepared(entry(nullptr, Operation::none), [&](io_uring_sqe* sqe) {
-      io_uring_prep_cancel_fd(sqe, channel.descriptor, IORING_ASYNC_CANCEL_ALL);
-    });
+    prepared(entry(nullptr, Operation::none),
+             [&](io_uring_sqe* sqe) { io_uring_prep_cancel_fd(sqe, channel.descriptor, IORING_ASYNC_CANCEL_ALL); });
   }
   settle(channel);
 }
@@ -356,8 +352,8 @@ void UringLoop::settle(Channel& channel) {
 }
 
 void UringLoop::give_back(unsigned buffer) {
-  io_uring_buf_ring_add(buffers_, memory_ + buffer * ring_buffer_bytes, ring_buffer_bytes,
-                        static_cast<uint16_t>(buffer), ring_buffers - 1, 0);
+  io_uring_buf_ring_add(buffers_, memory_ + buffer * ring_buffer_bytes, ring_buffer_bytes, static_cast<uint16_t>(buffer), ring_buffers - 1,
+                        0);
   io_uring_buf_ring_advance(buffers_, 1);
 }
 

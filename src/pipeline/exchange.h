@@ -18,10 +18,10 @@ namespace portloom::pipeline {
 
 // Who is at the other end of a connection. Lives as long as the connection.
 struct Peer {
-  io::Address address;     // of the connection
-  http::Address ip;        // the same, to compare with ranges
-  std::string text;        // the address without port, for logs and keys
-  bool trusted = false;    // in the listener's trusted_proxies: its X-Forwarded-For is believed
+  io::Address address;   // of the connection
+  http::Address ip;      // the same, to compare with ranges
+  std::string text;      // the address without port, for logs and keys
+  bool trusted = false;  // in the listener's trusted_proxies: its X-Forwarded-For is believed
 };
 
 // Who the caller is, once a policy has found out.
@@ -44,7 +44,7 @@ struct Exchange {
   std::string_view client;       // the believed client address, text; lives as long as the exchange
   std::string client_text;       // what `client` points to when a trusted proxy told us
   Identity identity;
-  http::Headers reply_headers;   // written onto whatever answer leaves
+  http::Headers reply_headers;  // written onto whatever answer leaves
   Record record;
 
   Instant now() const { return Agenda::current().now(); }

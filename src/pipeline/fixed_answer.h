@@ -11,7 +11,8 @@ namespace portloom::pipeline {
 
 class FixedAnswer final : public Service {
  public:
-  FixedAnswer(uint16_t status, http::Headers headers, std::string body) : status_(status), headers_(std::move(headers)), body_(std::move(body)) {}
+  FixedAnswer(uint16_t status, http::Headers headers, std::string body)
+      : status_(status), headers_(std::move(headers)), body_(std::move(body)) {}
   [[clang::coro_wrapper, clang::coro_disable_lifetimebound]] Task<Response> call(Request&) override { return ready(answer()); }
 
  private:

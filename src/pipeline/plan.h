@@ -62,8 +62,8 @@ class Plan {
   std::vector<Service*> routes;  // by route index
   std::vector<std::unique_ptr<Entry>> entries;
 
-  uint32_t pins = 0;        // exchanges that use it
-  bool retired = false;     // a newer plan is in force: dropped with the last pin
+  uint32_t pins = 0;     // exchanges that use it
+  bool retired = false;  // a newer plan is in force: dropped with the last pin
 
  private:
   std::shared_ptr<const Snapshot> snapshot_;

@@ -30,8 +30,8 @@ class StatusSource {
  public:
   virtual ~StatusSource() = default;
   virtual std::string_view name() const = 0;
-  virtual void write_status(std::string& json) const = 0;      // one JSON value
-  virtual void write_metrics(std::string& page) const = 0;     // Prometheus text
+  virtual void write_status(std::string& json) const = 0;   // one JSON value
+  virtual void write_metrics(std::string& page) const = 0;  // Prometheus text
 };
 
 }  // namespace portloom::pipeline

@@ -19,12 +19,12 @@ enum class Severity : uint8_t { debug, info, warning, error };
 struct ProblemType {
   Code code;
   uint16_t status;
-  uint8_t grpc_status;         // for gRPC callers: the number of google.rpc.Code
-  Severity severity;           // at which the diagnostics log tells of it
-  bool shows_detail;           // a stranger may read the detail, when the fault is the client's own
-  uint8_t retry_after;         // seconds; 0: no Retry-After
+  uint8_t grpc_status;  // for gRPC callers: the number of google.rpc.Code
+  Severity severity;    // at which the diagnostics log tells of it
+  bool shows_detail;    // a stranger may read the detail, when the fault is the client's own
+  uint8_t retry_after;  // seconds; 0: no Retry-After
   std::string_view title;
-  std::string_view sentence;   // the detail for strangers
+  std::string_view sentence;  // the detail for strangers
 };
 const ProblemType& problem_type(Code code);
 // What a fault is answered as: the client's "reset" is client_gone, an upstream's "headers_too_large" is upstream_protocol.

@@ -42,10 +42,10 @@ struct Record {
   std::string_view path;  // as asked, with the query
   std::string_view protocol = "HTTP/1.1";
   std::string_view listener;
-  std::string_view route;     // its name; empty when none matched
-  uint32_t route_index = ~0u; // into the snapshot's table
+  std::string_view route;      // its name; empty when none matched
+  uint32_t route_index = ~0u;  // into the snapshot's table
   uint16_t listener_index = 0;
-  uint16_t status = 0;  // 0: the client went before an answer began; logged as 499
+  uint16_t status = 0;    // 0: the client went before an answer began; logged as 499
   bool complete = false;  // the last byte was handed to the kernel
   std::optional<Error> fault;
   std::string_view limit;   // which limit refused it
@@ -58,7 +58,7 @@ struct Record {
   std::string consumer;
   std::string tenant;
   std::string_view trace_id;
-  Call call;                                   // the request's own
+  Call call;                                    // the request's own
   std::vector<std::unique_ptr<Call>> subcalls;  // at most calls_max
 
   std::string_view id() const { return {request_id.data(), request_id_size}; }

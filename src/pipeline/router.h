@@ -36,11 +36,11 @@ struct Params {
 
 // A route as the table and the record know it.
 struct Route {
-  uint32_t index = 0;        // in the order written
-  std::string name;          // the label: `name`, or "GET /v1/orders/{id}"
-  uint16_t methods = 0;      // bits by http::Method; 0: every method
+  uint32_t index = 0;             // in the order written
+  std::string name;               // the label: `name`, or "GET /v1/orders/{id}"
+  uint16_t methods = 0;           // bits by http::Method; 0: every method
   std::vector<std::string> skip;  // kinds of listener policies left out
-  std::string config;        // FILE:LINE
+  std::string config;             // FILE:LINE
 };
 
 // One way to a route: a (host, path) pattern with methods. A route with several paths has several.

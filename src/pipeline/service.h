@@ -31,7 +31,7 @@ struct Response : http::Response {
   Response() = default;
   explicit Response(uint16_t code) : http::Response(code) {}
   Response(http::Response&& other) : http::Response(std::move(other)) {}  // NOLINT: every http response is one
-  std::optional<Error> fault;  // set when we made this answer, not the upstream
+  std::optional<Error> fault;                                             // set when we made this answer, not the upstream
 };
 
 class Service {

@@ -1,6 +1,7 @@
 // policy/timeout.cpp
 //
 // Answers 504 when no response head has come in time, and drops what was still at work: that is how the call upstream ends.
+// While a request's body is still on its way the time counts from its last piece: a slow upload is not a slow service.
 // Sets the request's deadline while it waits, so that whatever lies behind it plans with the same moment.
 #include <algorithm>
 #include <optional>
@@ -57,7 +58,12 @@ struct Timeout final : pipeline::Policy {
  private:
   Task<Response> within(Request& request, Next next, Instant end) {
     DeadlineFor deadline(request, end);
-    std::optional<Response> answer = co_await before(end, next(request));
+    Task<Response> answering = next(request);
+    std::optional<Response> answer = co_await before(end, answering);
+    while (!answer && request.upload_progress != Instant{} && request.upload_progress + first_byte_ > request.exchange.now()) {
+      end = request.deadline = request.upload_progress + first_byte_;
+      answer = co_await before(end, answering);
+    }
     bool late = !answer.has_value();
     if (late) {
       answer = pipeline::fault_response(504, Error{Code::upstream_timeout, Side::upstream, progress_of(request), {}});

@@ -76,6 +76,32 @@ TEST(Timeout, IsGivenToARouteThatHasNone) {
   EXPECT_EQ(call.exchange.record.limit, "timeout 15s");
 }
 
+struct SlowUpload final : pipeline::Service {
+  Duration uploads_for{};
+  Task<pipeline::Response> call(pipeline::Request& request) override {
+    Instant end = request.exchange.now() + uploads_for;
+    while (request.exchange.now() < end) {
+      request.upload_progress = request.exchange.now();
+      co_await sleep_for(400ms);
+    }
+    co_await sleep_for(answers_after);
+    co_return pipeline::Response(200);
+  }
+  Duration answers_after{};
+};
+
+TEST(Timeout, CountsFromTheLastPieceOfAnUpload) {
+  Bench bench("[{timeout: 1s}]");
+  SlowUpload slow;
+  slow.uploads_for = 10s;
+  pipeline::Chain chain(bench.chain().policies(), slow);
+  Bench::Call in_time(bench);
+  EXPECT_EQ(bench.answer(in_time, chain).status, 200);
+  slow.answers_after = 5s;
+  Bench::Call late(bench);
+  EXPECT_EQ(bench.answer(late, chain).status, 504);
+}
+
 TEST(Timeout, TheWholeIsOfALaterVersion) {
   EXPECT_NE(Bench("[{timeout: {first_byte: 1s, total: 2s}}]").messages.find("not in this version"), std::string::npos);
 }

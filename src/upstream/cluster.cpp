@@ -18,27 +18,28 @@ namespace {
 constexpr Duration avoided_for = 1s;  // so often an endpoint that could not be reached is tried again
 }
 
-// Gives the connection back, or closes it, when the response's body has ended or was dropped.
+// A place at the endpoint, held from before the connect on: those who connect at once count too. Gives the connection back,
+// or closes it, when the response's body has ended or was dropped.
 class Cluster::Lease final : public http::Guard {
  public:
-  Lease(Endpoint& endpoint, std::unique_ptr<http::ClientConnection> connection) : endpoint_(endpoint), connection_(std::move(connection)) {
-    ++endpoint_.active;
-  }
+  explicit Lease(Endpoint& endpoint) : endpoint_(endpoint) { ++endpoint_.active; }
   ~Lease() override {
     --endpoint_.active;
-    if (!connection_->reusable()) return;
+    if (connection_ == nullptr || !connection_->reusable()) return;
     connection_->idle_since = Agenda::current().now();
     connection_->socket().watch();  // the origin may close it while nobody reads
     endpoint_.idle.push_back(std::move(connection_));
   }
   http::ClientConnection& connection() { return *connection_; }
+  void take(std::unique_ptr<http::ClientConnection> connection) { connection_ = std::move(connection); }
 
  private:
   Endpoint& endpoint_;
   std::unique_ptr<http::ClientConnection> connection_;
 };
 
-Cluster::Cluster(ClusterSettings settings, std::vector<io::Address> endpoints, uint64_t seed) : settings_(std::move(settings)), random_(seed) {
+Cluster::Cluster(ClusterSettings settings, std::vector<io::Address> endpoints, uint64_t seed)
+    : settings_(std::move(settings)), random_(seed) {
   client_.heads = settings_.heads;
   client_.body_timeout = settings_.idle_timeout;
   for (io::Address& address : endpoints) {
@@ -83,10 +84,12 @@ std::unique_ptr<http::ClientConnection> Cluster::pooled(Endpoint& endpoint) {
 }
 
 Task<Result<std::unique_ptr<http::ClientConnection>>> Cluster::connect(Endpoint& endpoint, Request& request) {
-  if (endpoint.active >= settings_.connections_max)
-    co_return failure(Code::overloaded, Side::gateway, "all " + std::to_string(settings_.connections_max) + " connections to " + endpoint.text + " are in use");
+  if (endpoint.active > settings_.connections_max)  // the caller's own place included
+    co_return failure(Code::overloaded, Side::gateway,
+                      "all " + std::to_string(settings_.connections_max) + " connections to " + endpoint.text + " are in use");
   Instant begun = request.exchange.now();
-  std::optional<Result<io::Socket>> socket = co_await before(request.exchange.now() + settings_.connect_timeout, io::connect(endpoint.address));
+  std::optional<Result<io::Socket>> socket =
+      co_await before(request.exchange.now() + settings_.connect_timeout, io::connect(endpoint.address));
   request.call.connect += request.exchange.now() - begun;
   if (!socket) co_return failure(Code::connect_timeout, Side::upstream, "no connection to " + endpoint.text + " in time");
   if (!*socket) {
@@ -105,6 +108,7 @@ Task<Response> Cluster::call(Request& request) {
   Endpoint& endpoint = pick(request.tried, index);
   request.call.endpoint = endpoint.text;
   while (true) {
+    auto lease = std::make_unique<Lease>(endpoint);
     std::unique_ptr<http::ClientConnection> connection = pooled(endpoint);
     bool kept_alive = connection != nullptr;
     if (!kept_alive) {
@@ -120,7 +124,7 @@ Task<Response> Cluster::call(Request& request) {
       endpoint.unreachable = false;
       connection = std::move(*fresh);
     }
-    auto lease = std::make_unique<Lease>(endpoint, std::move(connection));
+    lease->take(std::move(connection));
     Instant sent = request.exchange.now();
     Instant deadline = settings_.first_byte_timeout == Duration::max() ? never : request.exchange.now() + settings_.first_byte_timeout;
     Result<http::Response> answer = co_await lease->connection().exchange(request, {}, deadline);
@@ -145,7 +149,8 @@ Task<void> Cluster::sweep(Cluster* self) {
     co_await sleep_for(1s);
     Instant oldest = Agenda::current().now() - self->settings_.pool_idle;
     for (std::unique_ptr<Endpoint>& endpoint : self->endpoints_)
-      std::erase_if(endpoint->idle, [&](const auto& connection) { return connection->idle_since < oldest || !connection->fresh_for_lease(); });
+      std::erase_if(endpoint->idle,
+                    [&](const auto& connection) { return connection->idle_since < oldest || !connection->fresh_for_lease(); });
   }
 }
 
