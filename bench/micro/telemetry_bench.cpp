@@ -1,7 +1,4 @@
-// bench/micro/telemetry.cpp
-//
-// What a finished exchange costs in telemetry: the access log's line into its ring, and counting the record. Becomes the
-// executable telemetry_bench once it is named so and bench/CMakeLists.txt links portloom_telemetry.
+// What a finished exchange costs in telemetry: the access log's line into its ring, and counting the record.
 #include <benchmark/benchmark.h>
 
 #include "telemetry/access_log.h"
