@@ -14,6 +14,7 @@ using io::Channel;
 namespace {
 
 constexpr size_t backlog_max = 4096;
+constexpr size_t unasked_max = 64 * 1024;  // bytes that an armed receive holds before anybody asks
 
 Address with_port(const Address& address, uint16_t port) {
   sockaddr_storage storage;
@@ -170,7 +171,11 @@ Instant SimLoop::due(const End& end, Kind kind) const {
     bool unseen = channel.reader == nullptr && channel.armed && !channel.departure.is_set();
     return unseen ? std::min(in.end, in.reset) : never;
   }
-  if (channel.reader == nullptr || channel.reader->linked()) return never;
+  if (channel.reader == nullptr) {  // an armed receive takes what comes, within bounds
+    bool takes = channel.armed && channel.stash.view().size() <= unasked_max && !in.segments.empty();
+    return takes ? in.segments.front().due : never;
+  }
+  if (channel.reader->linked()) return never;
   if (!in.segments.empty()) return in.segments.front().due;
   return std::min(in.end, in.reset);
 }
@@ -184,7 +189,7 @@ void SimLoop::happen(End& end, Kind kind) {
       if (end.in().reset <= now()) channel.broken = true;
       return channel.departure.set();
     case Kind::read:
-      if (read(end)) wake(channel.reader);
+      if (read(end) && channel.reader != nullptr) wake(channel.reader);
   }
 }
 
@@ -322,6 +327,10 @@ void SimLoop::shutdown_read(Channel& channel) {
 
 bool SimLoop::poll_input(Channel& channel) {
   channel.armed = true;
+  if (lent_to_ == &channel) {  // what was lent stands before what comes now
+    keep_rest(channel);
+    lent_to_ = nullptr;
+  }
   End& end = *find(channel.descriptor);
   return flip() && end.line != nullptr && read(end);
 }
