@@ -104,9 +104,11 @@ class UpgradeTunnel final : public Tunnel {
 
  private:
   static constexpr Duration idle_max = 1h;
+  static Instant deadline() { return Agenda::current().now() + idle_max; }
   Task<void> move(io::Socket& from, io::Socket& to, uint64_t& count) {
+    broken_ = !co_await to.flush(deadline()) || broken_;  // the switch may have come before all of the request had gone
     while (!broken_) {
-      io::Bulk bulk = co_await from.receive_bulk(64 * 1024, Agenda::current().now() + idle_max);
+      io::Bulk bulk = co_await from.receive_bulk(64 * 1024, deadline());
       if (bulk.arrival == io::Arrival::late && last_ + idle_max > Agenda::current().now()) continue;
       if (bulk.arrival != io::Arrival::bytes) {
         if (bulk.arrival != io::Arrival::end) broken_ = true;
@@ -114,13 +116,15 @@ class UpgradeTunnel final : public Tunnel {
       }
       last_ = Agenda::current().now();
       count += bulk.bytes.size();
-      if (to.sending() || !co_await to.send(std::move(bulk.bytes))) {
+      bool sent = co_await to.send(std::move(bulk.bytes), {}, deadline());
+      if (!sent) {
         broken_ = true;
         break;
       }
     }
     to.shutdown_write();
     if (broken_) {
+      from.shutdown_write();  // the other direction may be waiting to send
       from.shutdown_read();
       to.shutdown_read();
     }
@@ -177,7 +181,7 @@ Task<Result<void>> ClientConnection::send_body(Request& request) {
   while (true) {
     Task<Result<Bytes>> reading = request.body.read();
     if (!reading.start() && tail_due) {  // nothing is there yet: a chunk's end is not held back
-      if (socket_.sending() && !co_await socket_.flush(Agenda::current().now() + settings_.body_timeout))
+      if (!co_await socket_.flush(Agenda::current().now() + settings_.body_timeout))
         co_return failure(Code::reset, Side::upstream, "the upstream does not take the request's body", Progress::body);
       socket_.post(Bytes::literal(chunk_tail));
       tail_due = false;
@@ -206,7 +210,7 @@ Task<Result<void>> ClientConnection::send_body(Request& request) {
       before = framing.finish();
     }
     request.upload_progress = Agenda::current().now();
-    if (socket_.sending() && !co_await socket_.flush(Agenda::current().now() + settings_.body_timeout))
+    if (!co_await socket_.flush(Agenda::current().now() + settings_.body_timeout))
       co_return failure(Code::reset, Side::upstream, "the upstream does not take the request's body", Progress::body);
     if (!before.empty() || !end) socket_.post(std::move(before), std::move(*piece));
     if (socket_.send_broken()) co_return failure(Code::reset, Side::upstream, "the upstream broke the connection", Progress::body);
@@ -245,12 +249,14 @@ Task<Result<Response>> ClientConnection::exchange(Request& request, ExtraFields 
     }
     io::Arrival arrival = co_await socket_.receive(deadline);
     if (arrival == io::Arrival::bytes) continue;
-    if (parser.begun() && arrival != io::Arrival::late)
+    if (parser.begun() && arrival != io::Arrival::late && !upload_error_)
       co_return failure(Code::upstream_protocol, Side::upstream, "the response's head is cut off", Progress::head);
     co_return lost(arrival);
   }
   if (response.status == 101 && !request.upgrade)
     co_return failure(Code::upstream_protocol, Side::upstream, "101 although no upgrade was asked for", Progress::head);
+  if (response.status == 101 && uploading())  // the client's bytes still belong to the request
+    co_return failure(Code::upstream_protocol, Side::upstream, "101 before the request had been sent", Progress::head);
   co_return begin_body(std::move(response), request.method());
 }
 

@@ -36,7 +36,12 @@ class ClientConnection : public Pooled {
 
   // Idle, with nothing unread, and the peer still there.
   bool reusable() const { return reusable_ && !socket_.ended() && !socket_.broken() && !socket_.send_broken(); }
-  bool fresh_for_lease() { return reusable() && !socket_.departure().is_set() && socket_.input().empty() && !socket_.sending(); }
+  // The same after a look at what has arrived since: a surplus must never be taken for the next answer.
+  bool fresh_for_lease() {
+    if (!reusable() || socket_.departure().is_set() || socket_.sending()) return false;
+    (void)socket_.receive().await_ready();
+    return socket_.input().empty() && reusable();
+  }
   bool used() const { return used_; }
   // A request body is still being sent.
   bool uploading() const { return upload_ != nullptr && !upload_->empty(); }

@@ -33,9 +33,10 @@ class IncomingBody final : public BodySource {
 
 Task<bool> ServerConnection::wait() {
   if (!socket_.input().empty()) co_return true;
-  if (retired_) co_return false;
-  idle_ = true;
-  io::Arrival arrival = co_await socket_.receive(Agenda::current().now() + settings_.idle_timeout);
+  if (retired_ && served_) co_return false;
+  idle_ = true;  // one that came after retire() may still ask, once and soon
+  Duration patience = retired_ ? std::min(settings_.idle_timeout, settings_.head_timeout) : settings_.idle_timeout;
+  io::Arrival arrival = co_await socket_.receive(Agenda::current().now() + patience);
   idle_ = false;
   co_return arrival == io::Arrival::bytes;
 }
@@ -71,6 +72,7 @@ Task<Incoming> ServerConnection::next(Request& request) {
 }
 
 Incoming ServerConnection::accept_head(Request& request, const Framing& framing) {
+  served_ = true;
   method_ = request.method();
   minor_ = request.minor;
   keep_alive_ = framing.keep_alive && !retired_;
@@ -90,6 +92,7 @@ Incoming ServerConnection::accept_head(Request& request, const Framing& framing)
       request.body = Body(Bytes::copy(input.substr(0, framing.length)));
       socket_.consume(framing.length);
       body_in_ = framing.length;
+      socket_.watch();
       return Incoming::request;
     }
     body_kind_ = framing.kind;
@@ -102,6 +105,7 @@ Incoming ServerConnection::accept_head(Request& request, const Framing& framing)
   } else {
     request.body = Body();
   }
+  if (body_kind_ == Framing::Kind::none) socket_.watch();  // all of it may have come with an earlier body: nobody looks
   continue_due_ = framing.expect_continue && body_kind_ != Framing::Kind::none && socket_.input().empty();
   return Incoming::request;
 }
@@ -216,10 +220,11 @@ Task<bool> ServerConnection::reply(Response& response, const Headers& extra) {
   // A request body that is too large to be drained, or whose sender still waits for 100: the connection ends with this answer.
   if (body_unread() && (continue_due_ || broken_ || (body_kind_ == Framing::Kind::length && body_left_ > ServerSettings::drain_max)))
     keep_alive_ = false;
+  continue_due_ = false;  // an upload that begins only now must not say 100 into this answer
   if (retired_) keep_alive_ = false;
   Framing framing = response_framing_for(response, response.body.length().has_value());
   if (!framing.keep_alive) keep_alive_ = false;
-  if (socket_.sending() && !co_await socket_.flush(Agenda::current().now() + settings_.body_timeout)) co_return false;
+  if (!co_await socket_.flush(Agenda::current().now() + settings_.body_timeout)) co_return false;
   bool no_body = framing.kind == Framing::Kind::none || framing.kind == Framing::Kind::tunnel;
   if (no_body || response.body.in_memory()) {
     std::string_view body = no_body ? std::string_view{} : response.body.bytes().view();
@@ -252,20 +257,25 @@ Task<bool> ServerConnection::stream(Response& response, const Framing& framing, 
     Task<Result<Bytes>> reading = response.body.read();
     if (!reading.start() && (tail_due || !head.empty())) {
       // Nothing is there yet: an event stream's head is not held back, nor the end of a chunk, for which some clients wait.
-      if (socket_.sending() && !co_await socket_.flush(Agenda::current().now() + settings_.body_timeout)) co_return false;
+      if (!co_await socket_.flush(Agenda::current().now() + settings_.body_timeout)) co_return false;
       socket_.post(std::exchange(tail_due, false) ? Bytes::literal(chunk_tail) : std::exchange(head, {}));
     }
-    Result<Bytes> piece = co_await reading;
+    std::optional<Result<Bytes>> first = co_await unless(socket_.departure(), reading);
+    if (!first && socket_.broken()) co_return false;
+    if (!first) first.emplace(co_await reading);  // a client that said FIN may still read
+    Result<Bytes> piece = std::move(*first);
     if (piece && piece->size() > left) piece = failure(Code::upstream_protocol, Side::upstream, "the body is longer than declared", Progress::body);
+    if (piece && piece->empty() && left > 0 && framing.kind == Framing::Kind::length)
+      piece = failure(Code::upstream_protocol, Side::upstream, "the body is shorter than declared", Progress::body);
     if (!piece) {
       fault_ = std::move(piece.error());
       if (socket_.sending()) co_await socket_.flush(Agenda::current().now() + settings_.body_timeout);
       cut(framing, !head.empty());
       co_return false;
     }
+    bool end = piece->empty();
     left -= piece->size();
     body_out_ += piece->size();
-    bool end = piece->empty();
     bool copied = chunked && piece->size() <= copied_max;
     Writer before(64 + head.size() + (copied ? piece->size() : 0));
     if (!head.empty()) before.text(std::exchange(head, {}).view());
@@ -285,7 +295,7 @@ Task<bool> ServerConnection::stream(Response& response, const Framing& framing, 
         }
       }
     }
-    if (socket_.sending() && !co_await socket_.flush(Agenda::current().now() + settings_.body_timeout)) co_return false;
+    if (!co_await socket_.flush(Agenda::current().now() + settings_.body_timeout)) co_return false;
     if (before.size() > 0 || !end) socket_.post(before.finish(), std::move(*piece));
     if (socket_.send_broken()) co_return false;
     if (end || left == 0) break;

@@ -86,8 +86,9 @@ class ServerConnection {
   bool keep_alive_ = true;
   bool announce_keep_alive_ = false;
   bool continue_due_ = false;
-  bool idle_ = true;
+  bool idle_ = false;  // in wait()
   bool retired_ = false;
+  bool served_ = false;  // a request was read
   bool broken_ = false;
   Cut cut_ = Cut::none;
   Error fault_;

@@ -26,6 +26,7 @@ class Writer {
   }
   void advance(size_t count) { out_ += count; }
   void text(std::string_view text) {
+    if (text.empty()) return;  // perhaps of no address, which memcpy may not be given
     std::memcpy(room(text.size()), text.data(), text.size());
     out_ += text.size();
   }
