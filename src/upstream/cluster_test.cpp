@@ -1,0 +1,193 @@
+// Tests of upstream: choosing, leasing and bounding, without a server in front, in virtual time.
+#include "upstream/cluster.h"
+
+#include <gtest/gtest.h>
+
+#include "pipeline/exchange.h"
+#include "testing/wire.h"
+
+namespace portloom::upstream {
+namespace {
+
+using pipeline::Exchange;
+using pipeline::Request;
+using pipeline::Response;
+using testing::Origin;
+using testing::SimLoop;
+using testing::Wire;
+
+constexpr std::string_view answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+// One call, with what it needs around it.
+struct Call {
+  Call(pipeline::Plan& plan, const pipeline::Peer& peer, std::string_view method)
+      : exchange(plan, peer), request(exchange, exchange.record.call) {
+    static_cast<http::RequestHead&>(request) = http::RequestHead(method, "/a");
+    request.headers.add(http::Name::host, "shop");
+  }
+  static Task<void> run(Call* self, Cluster* cluster) {
+    self->response.emplace(co_await cluster->call(self->request));
+    self->scope_free = true;
+  }
+  Exchange exchange;
+  Request request;
+  std::optional<Response> response;
+  bool scope_free = false;
+  Scope scope;  // dropped first
+};
+
+class Clusters : public ::testing::TestWithParam<uint64_t> {
+ protected:
+  Call& call(Cluster& cluster, std::string_view method = "GET") {
+    Call& made = *calls.emplace_back(std::make_unique<Call>(plan, peer, method));
+    made.scope.spawn(Call::run, &made, &cluster);
+    return made;
+  }
+  std::vector<io::Address> addresses() {
+    std::vector<io::Address> list;
+    for (Origin& origin : origins) list.push_back(origin.address());
+    return list;
+  }
+  size_t active(const Cluster& cluster) {
+    size_t sum = 0;
+    for (const auto& endpoint : cluster.endpoints()) sum += endpoint->active;
+    return sum;
+  }
+  SimLoop loop{GetParam()};
+  pipeline::Plan plan{std::make_shared<pipeline::Snapshot>()};
+  pipeline::Peer peer;
+  ClusterSettings settings{.name = "shop"};
+  std::array<Origin, 3> origins;
+  std::vector<std::unique_ptr<Call>> calls;
+};
+INSTANTIATE_TEST_SUITE_P(Seeds, Clusters, ::testing::Values(0, 1, 2, 3));
+
+TEST_P(Clusters, RoundRobinTakesEachInTurn) {
+  settings.balance = config::Balance::round_robin;
+  Cluster cluster(settings, addresses(), 1);
+  for (int i = 0; i < 6; ++i) call(cluster);
+  loop.run_for(10ms);
+  for (Origin& origin : origins) EXPECT_EQ(origin.count(), 2u);
+  EXPECT_EQ(active(cluster), 6u);
+  calls.clear();
+  EXPECT_EQ(active(cluster), 0u);
+}
+
+TEST_P(Clusters, LeastRequestSpreads) {
+  settings.balance = config::Balance::least_request;
+  Cluster cluster(settings, addresses(), GetParam());
+  for (int i = 0; i < 90; ++i) call(cluster);
+  loop.run_for(10ms);
+  for (Origin& origin : origins) {
+    EXPECT_GE(origin.count(), 20u);
+    EXPECT_LE(origin.count(), 40u);
+  }
+  calls.clear();
+}
+
+TEST_P(Clusters, TriedOnesAreAskedLast) {
+  for (config::Balance balance : {config::Balance::round_robin, config::Balance::least_request}) {
+    settings.balance = balance;
+    Cluster cluster(settings, addresses(), GetParam());
+    size_t before = origins[2].count();
+    for (int i = 0; i < 8; ++i) calls.emplace_back(std::make_unique<Call>(plan, peer, "GET"))->request.tried = 0b011;
+    for (auto& one : calls) one->scope.spawn(Call::run, one.get(), &cluster);
+    loop.run_for(10ms);
+    EXPECT_EQ(origins[2].count(), before + 8);
+    calls.clear();
+  }
+}
+
+TEST_P(Clusters, RefusalMarksTheEndpointTried) {
+  Cluster cluster(settings, addresses(), 1);
+  for (Origin& origin : origins) loop.refuse(origin.address());
+  Call& one = call(cluster);
+  ASSERT_TRUE(loop.run_until([&] { return one.response.has_value(); }));
+  EXPECT_EQ(one.response->status, 502);
+  EXPECT_EQ(std::popcount(one.request.tried), 1);
+  EXPECT_EQ(name_of(one.response->fault->code), name_of(Code::refused));
+  EXPECT_EQ(active(cluster), 0u);
+}
+
+TEST_P(Clusters, PlacesCountFromTheConnectOn) {
+  settings.connections_max = 1;
+  loop.network.latency = 5ms;
+  Cluster cluster(settings, {origins[0].address()}, 1);
+  Call& first = call(cluster);
+  Call& second = call(cluster);
+  loop.run_for(1s);
+  EXPECT_FALSE(first.response);
+  ASSERT_TRUE(second.response);
+  EXPECT_EQ(second.response->status, 503);
+  EXPECT_EQ(origins[0].count(), 1u);
+  EXPECT_EQ(active(cluster), 1u);
+  calls.erase(calls.begin());  // dropped while it waits for its answer
+  EXPECT_EQ(active(cluster), 0u);
+  loop.run_for(1s);
+  EXPECT_TRUE(origins[0][0].over());
+  Call& third = call(cluster);
+  ASSERT_TRUE(loop.run_until([&] { return origins[0].count() == 2 && origins[0][1].has("\r\n\r\n"); }));
+  origins[0][1].say(answer);
+  ASSERT_TRUE(loop.run_until([&] { return third.response.has_value(); }));
+  EXPECT_EQ(third.response->status, 200);
+  calls.clear();
+}
+
+TEST_P(Clusters, DropWhileConnectingGivesThePlaceBack) {
+  Cluster cluster(settings, {origins[0].address()}, 1);
+  loop.blackhole(origins[0].address());
+  call(cluster);
+  loop.run_for(100ms);
+  EXPECT_EQ(active(cluster), 1u);
+  calls.clear();
+  EXPECT_EQ(active(cluster), 0u);
+}
+
+TEST_P(Clusters, ResponseThatIsDroppedHalfReadClosesItsConnection) {
+  Cluster cluster(settings, {origins[0].address()}, 1);
+  Call& one = call(cluster);
+  ASSERT_TRUE(loop.run_until([&] { return origins[0].count() == 1 && origins[0][0].has("\r\n\r\n"); }));
+  origins[0][0].say("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+  ASSERT_TRUE(loop.run_until([&] { return one.response.has_value(); }));
+  EXPECT_EQ(active(cluster), 1u);
+  std::optional<Response> moved(std::move(*one.response));  // the body goes along, the lease with it
+  one.response.reset();
+  EXPECT_EQ(active(cluster), 1u);
+  *moved = Response(204);
+  EXPECT_EQ(active(cluster), 0u);
+  loop.run_for(1ms);
+  EXPECT_TRUE(origins[0][0].over());
+  EXPECT_TRUE(cluster.endpoints()[0]->idle.empty());
+}
+
+TEST_P(Clusters, ManyStaleConnectionsEndInAFreshOne) {
+  settings.balance = config::Balance::round_robin;
+  Cluster cluster(settings, {origins[0].address()}, 1);
+  for (int i = 0; i < 4; ++i) call(cluster);
+  ASSERT_TRUE(loop.run_until([&] { return origins[0].count() == 4 && origins[0][3].has("\r\n\r\n"); }));
+  loop.run_for(1ms);
+  for (size_t i = 0; i < 4; ++i) origins[0][i].say(answer);
+  loop.run_for(1ms);
+  calls.clear();
+  EXPECT_EQ(cluster.endpoints()[0]->idle.size(), 4u);
+  loop.network.latency = 5ms;
+  for (size_t i = 0; i < 4; ++i) origins[0][i].half_close();
+  Call& one = call(cluster);
+  ASSERT_TRUE(loop.run_until([&] { return origins[0].count() == 5 && origins[0][4].has("\r\n\r\n"); }));
+  origins[0][4].say(answer);
+  ASSERT_TRUE(loop.run_until([&] { return one.response.has_value(); }));
+  EXPECT_EQ(one.response->status, 200);
+  calls.clear();
+  EXPECT_EQ(active(cluster), 0u);
+}
+
+TEST_P(Clusters, NoEndpointsIs503) {
+  Cluster cluster(settings, {}, 1);
+  Call& one = call(cluster);
+  loop.run_for(1ms);
+  ASSERT_TRUE(one.response);
+  EXPECT_EQ(one.response->status, 503);
+}
+
+}  // namespace
+}  // namespace portloom::upstream
