@@ -9,7 +9,11 @@
 namespace portloom::server {
 
 Server::Server(Workplace& workplace, Door door, io::Listener listener)
-    : workplace_(workplace), door_(std::move(door)), listener_(std::move(listener)), acceptor_(std::make_unique<Scope>()) {
+    : workplace_(workplace),
+      door_(std::move(door)),
+      address_(listener.address()),
+      listener_(std::move(listener)),
+      acceptor_(std::make_unique<Scope>()) {
   acceptor_->spawn(accept, this);
 }
 
@@ -17,18 +21,22 @@ Server::~Server() = default;
 
 void Server::retire_connections() {
   retiring_ = true;
-  for (Connection* connection = connections_.front(); connection != nullptr; connection = connections_.after(*connection)) connection->http.retire();
+  for (Connection* connection = connections_.front(); connection != nullptr; connection = connections_.after(*connection))
+    connection->http.retire();
 }
 
-void Server::close_port() { acceptor_.reset(); }
+void Server::close_port() {
+  acceptor_.reset();
+  listener_.reset();  // an open port that nobody accepts from would let clients wait
+}
 
 Task<void> Server::accept(Server* self) {
   int run = 0;
   while (true) {
-    Result<io::Accepted> accepted = co_await self->listener_.accept();
+    Result<io::Accepted> accepted = co_await self->listener_->accept();
     if (accepted) {
       bool full = self->workplace_.connections->load() >= self->workplace_.connections_max;
-      if (!full) self->scope_.spawn(serve_connection, self, std::move(*accepted));
+      if (!full) self->scope_.spawn(serve_connection, self, std::make_unique<io::Accepted>(std::move(*accepted)));
       if (++run % 64 == 0) co_await yield();  // an accept storm starves nobody (C10)
       continue;
     }
@@ -38,8 +46,10 @@ Task<void> Server::accept(Server* self) {
   }
 }
 
-Task<void> Server::serve_connection(Server* self, io::Accepted accepted) {
-  Connection connection(*self, std::move(accepted));
+// `accepted` is on the heap and given back at once: frames keep a copy of their arguments, and most connections are idle.
+Task<void> Server::serve_connection(Server* self, std::unique_ptr<io::Accepted> accepted) {
+  Connection connection(*self, std::move(*accepted));
+  accepted.reset();
   while (co_await connection.http.wait()) {
     if (!co_await self->serve_exchange(connection)) break;
   }

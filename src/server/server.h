@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,7 +46,7 @@ class Server {
  public:
   Server(Workplace& workplace, Door door, io::Listener listener);
   ~Server();
-  const io::Address& address() const { return listener_.address(); }
+  const io::Address& address() const { return address_; }
 
   // Connections say "close" with their next answer; idle ones end at once. Still accepts.
   void retire_connections();
@@ -56,7 +57,7 @@ class Server {
  private:
   struct Connection;
   static Task<void> accept(Server* self);
-  static Task<void> serve_connection(Server* self, io::Accepted accepted);
+  static Task<void> serve_connection(Server* self, std::unique_ptr<io::Accepted> accepted);
   Task<bool> serve_exchange(Connection& connection);
   Task<bool> refuse(Connection& connection);
   static bool cut_short(pipeline::Exchange& exchange, const Connection& connection);
@@ -66,7 +67,8 @@ class Server {
 
   Workplace& workplace_;
   Door door_;
-  io::Listener listener_;
+  io::Address address_;
+  std::optional<io::Listener> listener_;  // none: the port is closed
   List<Connection> connections_;
   size_t count_ = 0;
   bool retiring_ = false;

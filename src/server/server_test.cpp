@@ -1,0 +1,828 @@
+// Tests of server: whole exchanges over both connections, in virtual time, under several seeds, whole and byte by byte.
+#include "server/server.h"
+
+#include <gtest/gtest.h>
+
+#include "pipeline/fixed_answer.h"
+#include "policy/kind.h"
+#include "testing/bench.h"
+
+namespace portloom::server {
+namespace {
+
+using testing::Account;
+using testing::Bench;
+using testing::Wire;
+
+constexpr std::string_view get = "GET /a HTTP/1.1\r\nHost: shop\r\n\r\n";
+constexpr std::string_view small_answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+struct Mode {
+  uint64_t seed;
+  bool bytewise;
+};
+void PrintTo(const Mode& mode, std::ostream* out) { *out << "seed " << mode.seed << (mode.bytewise ? " byte by byte" : ""); }
+
+class Exchanges : public ::testing::TestWithParam<Mode> {
+ protected:
+  Exchanges() { bench.loop.network.one_byte_at_a_time = GetParam().bytewise; }
+  // Nothing is left behind: every lease came back.
+  void TearDown() override {
+    bench.drop_server();
+    EXPECT_EQ(bench.active(), 0u);
+  }
+  void expect(const Account& account, uint16_t status, bool complete, std::optional<Code> fault = {}) {
+    EXPECT_EQ(account.status, status);
+    EXPECT_EQ(account.complete, complete);
+    EXPECT_EQ(account.fault.has_value(), fault.has_value());
+    if (account.fault && fault) {
+      EXPECT_EQ(name_of(*account.fault), name_of(*fault));
+    }
+  }
+  Bench bench{GetParam().seed, 2};
+  // How `text` leaves the gateway when it came as one chunk.
+  static std::string chunk(std::string_view text) {
+    if (!GetParam().bytewise) return std::to_string(text.size()) + "\r\n" + std::string(text) + "\r\n";
+    std::string chunks;
+    for (char c : text) chunks += std::string("1\r\n") + c + "\r\n";
+    return chunks;
+  }
+  // One endpoint unless a test wants two: the second refuses to be chosen by not being there.
+  void one_origin() { bench.origins.resize(1); }
+};
+INSTANTIATE_TEST_SUITE_P(Modes, Exchanges,
+                         ::testing::Values(Mode{0, false}, Mode{1, false}, Mode{2, false}, Mode{3, false}, Mode{0, true}, Mode{4, true}));
+
+class Single : public Exchanges {
+ protected:
+  Single() { one_origin(); }
+};
+INSTANTIATE_TEST_SUITE_P(Modes, Single,
+                         ::testing::Values(Mode{0, false}, Mode{1, false}, Mode{2, false}, Mode{3, false}, Mode{0, true}, Mode{4, true}));
+
+// ---- Keep-alive, pipelining, framings ----
+
+TEST_P(Single, KeepsBothConnectionsAlive) {
+  Wire& client = bench.client(get);
+  for (size_t i = 1; i <= 3; ++i) {
+    Wire& origin = bench.origin();
+    EXPECT_TRUE(origin.has("X-Forwarded-For: 127.0.0.1") || origin.has("x-forwarded-for: 127.0.0.1")) << origin.heard;
+    origin.take();
+    origin.say(small_answer);
+    ASSERT_TRUE(bench.hears(client, "hello"));
+    expect(bench.account(i), 200, true);
+    EXPECT_EQ(bench.accounts.list.back().bytes_out, 5u);
+    EXPECT_FALSE(client.over());
+    client.take();
+    client.say(get);
+  }
+  EXPECT_EQ(bench.origins[0]->count(), 1u);
+}
+
+TEST_P(Single, SecondRequestBehindABodyIsARequest) {
+  Wire& client = bench.client("POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbodyGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+  Wire& origin = bench.origin(0, "body");
+  bench.loop.run_for(1s);
+  EXPECT_FALSE(origin.has("GET"));
+  origin.take();
+  origin.say(small_answer);
+  bench.origin(0, "GET /2");
+  EXPECT_FALSE(origin.has("body"));
+  origin.say("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond");
+  EXPECT_TRUE(bench.hears(client, "second"));
+  bench.account(2);
+  EXPECT_EQ(bench.accounts.list[0].bytes_in, 4u);
+  EXPECT_EQ(bench.accounts.list[1].bytes_in, 0u);
+}
+
+TEST_P(Single, SecondRequestBehindAStreamedBody) {
+  const size_t size = GetParam().bytewise ? 3'000 : 200'000;
+  std::string body(size, 'b');
+  Wire& client = bench.client("POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n");
+  client.say(body + "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+  Wire& origin = bench.origin();
+  ASSERT_TRUE(bench.until([&] { return origin.total() >= size; }));
+  bench.loop.run_for(100ms);
+  EXPECT_FALSE(origin.has("GET"));
+  origin.take();
+  origin.say(small_answer);
+  bench.origin(0, "GET /2");
+  origin.say("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond");
+  EXPECT_TRUE(bench.hears(client, "second"));
+  EXPECT_EQ(bench.account(2).bytes_in, 0u);
+  EXPECT_EQ(bench.accounts.list[0].bytes_in, size);
+}
+
+TEST_P(Single, ChunksAndTrailersBothWays) {
+  Wire& client = bench.client("POST /1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTE: trailers\r\nTrailer: X-Sum\r\n\r\n");
+  client.say("3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nX-Sum: 7\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+  Wire& origin = bench.origin(0, "X-Sum: 7\r\n\r\n");
+  EXPECT_TRUE(origin.has("Transfer-Encoding: chunked\r\n")) << origin.heard;
+  EXPECT_FALSE(origin.has("GET /2"));
+  origin.take();
+  origin.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Done: yes\r\n\r\n");
+  ASSERT_TRUE(bench.hears(client, "X-Done: yes\r\n\r\n"));
+  EXPECT_TRUE(client.has("0\r\nX-Done: yes\r\n\r\n"));
+  bench.origin(0, "GET /2");
+  origin.say(small_answer);
+  bench.account(2);
+  EXPECT_EQ(bench.accounts.list[0].bytes_in, 7u);
+  EXPECT_EQ(bench.accounts.list[0].bytes_out, 5u);
+}
+
+TEST_P(Single, HeadAnd204And304HaveNoBody) {
+  Wire& client = bench.client("HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n");
+  Wire& origin = bench.origin();
+  origin.take();
+  origin.say("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n");
+  ASSERT_TRUE(bench.hears(client, "\r\n\r\n"));
+  EXPECT_TRUE(client.has("Content-Length: 99"));
+  client.take();
+  for (std::string_view head : {"HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n"}) {
+    client.say(get);
+    bench.origin();
+    origin.take();
+    origin.say(head);
+    ASSERT_TRUE(bench.hears(client, "\r\n\r\n"));
+    EXPECT_FALSE(client.has("chunked"));
+    client.take();
+  }
+  client.say("HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n");
+  bench.origin();
+  origin.take();
+  origin.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+  ASSERT_TRUE(bench.hears(client, "\r\n\r\n"));
+  client.say(get);
+  bench.origin();
+  origin.say(small_answer);
+  EXPECT_TRUE(bench.hears(client, "hello"));
+  bench.account(5);
+  EXPECT_EQ(bench.origins[0]->count(), 1u);  // all over one connection
+}
+
+TEST_P(Single, CloseDelimitedResponseBecomesChunks) {
+  Wire& client = bench.client(get);
+  Wire& origin = bench.origin();
+  origin.say("HTTP/1.1 200 OK\r\n\r\nuntil the end");
+  ASSERT_TRUE(bench.hears(client, "\r\n\r\n"));
+  bench.loop.run_for(1s);
+  EXPECT_FALSE(client.has("0\r\n\r\n"));
+  origin.half_close();
+  ASSERT_TRUE(bench.hears(client, "\r\n0\r\n\r\n"));
+  EXPECT_FALSE(client.over());
+  expect(bench.account(), 200, true);
+  EXPECT_EQ(bench.pooled(), 0u);
+}
+
+TEST_P(Single, Http10ClientSeesNoChunks) {
+  Wire& client = bench.client("GET /a HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
+  Wire& origin = bench.origin();
+  EXPECT_TRUE(origin.has("GET /a HTTP/1.1\r\n"));
+  origin.take();
+  origin.say(small_answer);
+  ASSERT_TRUE(bench.hears(client, "hello"));
+  EXPECT_TRUE(client.has("Connection: keep-alive\r\n"));
+  client.take();
+  client.say("GET /a HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
+  bench.origin();
+  origin.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+  ASSERT_TRUE(bench.is_over(client));
+  EXPECT_TRUE(client.heard.ends_with("\r\n\r\nhello")) << client.heard;
+  EXPECT_FALSE(client.has("chunked"));
+  expect(bench.account(2), 200, true);
+}
+
+TEST_P(Single, Http10OriginIsNotReused) {
+  bench.client(get);
+  bench.origin().say("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+  expect(bench.account(), 200, true);
+  EXPECT_EQ(bench.pooled(), 0u);
+}
+
+TEST_P(Single, InterimAnswersAreSwallowed) {
+  Wire& client = bench.client(get);
+  bench.origin().say(
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+  ASSERT_TRUE(bench.hears(client, "hello"));
+  EXPECT_TRUE(client.heard.starts_with("HTTP/1.1 200"));
+  EXPECT_EQ(client.count("HTTP/1.1"), 1u);
+  expect(bench.account(), 200, true);
+}
+
+TEST_P(Single, OtherTargetForms) {
+  Wire& client = bench.client("GET http://other.example/abs?x=1 HTTP/1.1\r\nHost: shop\r\n\r\n");
+  Wire& origin = bench.origin();
+  EXPECT_TRUE(origin.heard.starts_with("GET /abs?x=1 HTTP/1.1\r\n")) << origin.heard;
+  EXPECT_TRUE(origin.has("Host: other.example\r\n"));
+  EXPECT_EQ(origin.count("Host: "), 1u + origin.count("X-Forwarded-Host: "));
+  origin.take();
+  origin.say(small_answer);
+  ASSERT_TRUE(bench.hears(client, "hello"));
+  client.take();
+  client.say("CONNECT shop:443 HTTP/1.1\r\nHost: shop:443\r\n\r\n");
+  ASSERT_TRUE(bench.hears(client, "HTTP/1.1 405 "));
+  expect(bench.account(2), 405, true, Code::method_not_allowed);
+  client.say("OPTIONS * HTTP/1.1\r\nHost: shop\r\n\r\n");
+  ASSERT_TRUE(bench.until([&] { return bench.accounts.list.size() == 3 || origin.has("OPTIONS"); }));
+  if (origin.has("OPTIONS")) {
+    origin.say(small_answer);
+  }
+  bench.account(3);
+}
+
+// ---- Uploads ----
+
+TEST_P(Single, ContinueIsSaidOnlyWhenTheBodyIsPulled) {
+  Wire& client = bench.client("POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+  ASSERT_TRUE(bench.hears(client, "HTTP/1.1 100 Continue\r\n\r\n"));
+  Wire& origin = bench.origin();
+  EXPECT_FALSE(origin.has("Expect"));
+  client.say("body");
+  bench.origin(0, "body");
+  origin.take();
+  origin.say(small_answer);
+  ASSERT_TRUE(bench.hears(client, "hello"));
+  EXPECT_EQ(client.count("100 Continue"), 1u);
+  expect(bench.account(), 200, true);
+  if (GetParam().bytewise) return;  // there the body cannot come with the head
+  client.take();
+  client.say("POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\nbody");
+  bench.origin(0, "body");
+  origin.say(small_answer);
+  ASSERT_TRUE(bench.hears(client, "hello"));
+  EXPECT_FALSE(client.has("100 Continue"));
+  bench.account(2);
+}
+
+TEST_P(Single, NoContinueForWhatNobodyReads) {
+  bench.loop.refuse(bench.origins[0]->address());
+  Wire& client = bench.client("POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+  ASSERT_TRUE(bench.is_over(client));
+  EXPECT_TRUE(client.heard.starts_with("HTTP/1.1 502 "));
+  EXPECT_TRUE(bench.hears(client, "Connection: close\r\n"));
+  expect(bench.account(), 502, true, Code::refused);
+}
+
+TEST_P(Single, EarlyAnswerClosesTheConnection) {
+  Wire& client = bench.client("POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n" + std::string(3'000, 'x'));
+  Wire& origin = bench.origin();
+  origin.say("HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nlarge");
+  ASSERT_TRUE(bench.hears(client, "large"));
+  EXPECT_TRUE(bench.hears(client, "Connection: close\r\n"));
+  EXPECT_TRUE(bench.is_over(client));
+  Account account = bench.account();
+  expect(account, 413, true);
+  EXPECT_EQ(account.bytes_out, 5u);
+  EXPECT_TRUE(bench.is_over(origin));
+  EXPECT_EQ(bench.pooled(), 0u);
+}
+
+TEST_P(Single, AnswerBeforeTheWholeSmallBodyIsNotReusedUpstream) {
+  Wire& client = bench.client("POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n0123456789");
+  Wire& origin = bench.origin(0, "0123456789");
+  origin.say(small_answer);
+  ASSERT_TRUE(bench.hears(client, "hello"));
+  EXPECT_TRUE(bench.is_over(origin));  // half a request was sent on it
+  client.say("ABCDEFGHIJ");            // drained
+  client.take();
+  client.say(get);
+  if (!client.over()) {
+    bench.origin(1).say(small_answer);
+    EXPECT_TRUE(bench.hears(client, "hello"));
+    bench.account(2);
+  }
+  EXPECT_FALSE(bench.origins[0]->count() > 1 && (*bench.origins[0])[1].has("ABCDEF"));
+}
+
+TEST_P(Single, UploadGoesOnBehindTheAnswersHead) {
+  Wire& client = bench.client("POST /1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n");
+  Wire& origin = bench.origin(0, chunk("one"));
+  origin.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nuno\r\n");
+  ASSERT_TRUE(bench.hears(client, chunk("uno")));
+  client.say("3\r\ntwo\r\n");
+  bench.origin(0, chunk("two"));
+  origin.say("3\r\ndos\r\n");
+  ASSERT_TRUE(bench.hears(client, chunk("dos")));
+  client.say("0\r\n\r\n");
+  bench.origin(0, "0\r\n\r\n");
+  origin.say("0\r\n\r\n");
+  ASSERT_TRUE(bench.hears(client, "0\r\n\r\n"));
+  expect(bench.account(), 200, true);
+  EXPECT_FALSE(client.over());
+}
+
+TEST_P(Single, BodyThatIsCutEndsTheCallUpstream) {
+  Wire& client = bench.client("POST /1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n");
+  Wire& origin = bench.origin(0, chunk("one"));
+  client.half_close();
+  EXPECT_TRUE(bench.is_over(origin));
+  EXPECT_FALSE(origin.has("0\r\n\r\n"));  // never looks complete
+  Account account = bench.account();
+  ASSERT_TRUE(account.fault.has_value());
+  EXPECT_EQ(name_of(*account.fault), name_of(Code::client_gone));
+  EXPECT_EQ(name_of(*account.side), name_of(Side::client));
+}
+
+TEST_P(Single, MalformedChunkIs400) {
+  Wire& client = bench.client("POST /1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\none\r\n");
+  ASSERT_TRUE(bench.hears(client, "HTTP/1.1 400 "));
+  EXPECT_TRUE(bench.hears(client, "Connection: close\r\n"));
+  EXPECT_TRUE(bench.is_over(client));
+  expect(bench.account(), 400, true, Code::bad_request);
+}
+
+TEST_P(Single, ChunkedBodyOverTheLimitIs413AndTheAnswerArrives) {
+  bench.door.connection.body_max = 1000;
+  Wire& client = bench.client("POST /1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+  for (int i = 0; i < 200; ++i) client.say("400\r\n" + std::string(1024, 'x') + "\r\n");
+  ASSERT_TRUE(bench.is_over(client));
+  EXPECT_TRUE(client.has("HTTP/1.1 413 ")) << client.heard;
+  EXPECT_TRUE(bench.hears(client, "Connection: close\r\n"));
+  EXPECT_TRUE(client.ended);  // an orderly end: the answer is not lost in a reset
+  expect(bench.account(), 413, true, Code::body_too_large);
+}
+
+// ---- What an upstream does wrong ----
+
+TEST_P(Single, TruncatedBodyCutsTheClient) {
+  for (std::string_view answer : {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+                                  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n5\r\nhe"}) {
+    size_t n = bench.accounts.list.size();
+    Wire& client = bench.client(get);
+    Wire& origin = bench.origin(n);
+    origin.say(answer);
+    origin.half_close();
+    ASSERT_TRUE(bench.is_over(client));
+    EXPECT_FALSE(client.has("0\r\n\r\n"));
+    Account account = bench.account(n + 1);
+    expect(account, 200, false, Code::closed);
+    if (account.side) {
+      EXPECT_EQ(name_of(*account.side), name_of(Side::upstream));
+    }
+  }
+}
+
+TEST_P(Single, GarbageIs502) {
+  Wire& client = bench.client(get);
+  Wire& origin = bench.origin();
+  origin.say("SMTP 220 hello\r\n\r\n");
+  ASSERT_TRUE(bench.hears(client, "HTTP/1.1 502 "));
+  EXPECT_TRUE(bench.is_over(origin));
+  expect(bench.account(), 502, true, Code::upstream_protocol);
+  EXPECT_FALSE(client.over());
+}
+
+TEST_P(Single, HeadCutOffIs502) {
+  Wire& client = bench.client(get);
+  Wire& origin = bench.origin();
+  origin.say("HTTP/1.1 200 OK\r\nConte");
+  origin.half_close();
+  ASSERT_TRUE(bench.hears(client, "HTTP/1.1 502 "));
+  expect(bench.account(), 502, true, Code::upstream_protocol);
+}
+
+TEST_P(Single, SurplusBehindAnAnswerIsNeverAnAnswer) {
+  for (std::string_view answer : {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 204 No Content\r\n\r\n",
+                                  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"}) {
+    size_t n = bench.accounts.list.size();
+    Wire& client = bench.client(get);
+    Wire& origin = bench.origin(n / 2 * 2);
+    origin.say(std::string(answer) + "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison");
+    bench.account(n + 1);
+    bench.loop.run_for(10ms);
+    client.take();
+    client.say(get);
+    bench.origin(n / 2 * 2 + 1).say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nclean");
+    EXPECT_TRUE(bench.hears(client, "clean"));
+    EXPECT_FALSE(client.has("poison"));
+    bench.account(n + 2);
+  }
+}
+
+TEST_P(Single, SurplusThatComesLateIsNeverAnAnswer) {
+  Wire& client = bench.client(get);
+  Wire& origin = bench.origin();
+  origin.say("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+  origin.say(std::string(100'000, 'x'));
+  bench.account();
+  origin.say("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison");
+  bench.loop.run_for(10ms);
+  client.take();
+  client.say(get);
+  bench.origin(1).say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nclean");
+  EXPECT_TRUE(bench.hears(client, "clean"));
+  EXPECT_FALSE(client.has("poison"));
+  bench.account(2);
+}
+
+TEST_P(Single, TooManyInterimAnswersAre502) {
+  Wire& client = bench.client(get);
+  std::string many;
+  for (int i = 0; i < 20; ++i) many += "HTTP/1.1 103 Early Hints\r\n\r\n";
+  bench.origin().say(many);
+  ASSERT_TRUE(bench.hears(client, "HTTP/1.1 502 "));
+  expect(bench.account(), 502, true, Code::upstream_protocol);
+}
+
+TEST_P(Single, UnaskedSwitchIs502) {
+  Wire& client = bench.client(get);
+  bench.origin().say("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
+  ASSERT_TRUE(bench.hears(client, "HTTP/1.1 502 "));
+  expect(bench.account(), 502, true, Code::upstream_protocol);
+}
+
+// ---- Pool ----
+
+TEST_P(Single, StaleConnectionIsReplacedUnseen) {
+  Wire& client = bench.client(get);
+  bench.origin().take();
+  (*bench.origins[0])[0].say(small_answer);
+  bench.account();
+  bench.loop.network.latency = 5ms;
+  (*bench.origins[0])[0].half_close();  // its FIN is under way as the next request is
+  client.take();
+  client.say(get);
+  bench.origin(1).say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfresh");
+  ASSERT_TRUE(bench.hears(client, "fresh"));
+  Account account = bench.account(2);
+  expect(account, 200, true);
+  EXPECT_EQ(account.attempts, 1u);
+}
+
+TEST_P(Single, ClosedPooledConnectionIsNotTakenForAPost) {
+  for (bool large : {false, true}) {
+    size_t n = bench.origins[0]->count();
+    size_t done = bench.accounts.list.size();
+    Wire& client = bench.client("GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    Wire& origin = bench.origin(n);
+    size_t size = large ? 100'000 : 5;
+    origin.say("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n");
+    origin.say(std::string(size, 'x'));
+    bench.account(done + 1);
+    EXPECT_EQ(bench.pooled(), 1u);
+    origin.half_close();
+    bench.loop.run_for(10ms);
+    client.take();
+    client.say("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
+    bench.origin(n + 1, "body").say("HTTP/1.1 201 Created\r\nConnection: close\r\nContent-Length: 5\r\n\r\nfresh");
+    EXPECT_TRUE(bench.hears(client, "HTTP/1.1 201 "));
+    bench.account(done + 2);
+  }
+}
+
+TEST_P(Single, PostOnADyingConnectionIsNotRepeated) {
+  Wire& client = bench.client(get);
+  bench.origin().take();
+  Wire& origin = (*bench.origins[0])[0];
+  origin.say(small_answer);
+  bench.account();
+  client.take();
+  client.say("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
+  bench.origin(0, "body");
+  origin.half_close();
+  ASSERT_TRUE(bench.hears(client, "HTTP/1.1 502 "));
+  expect(bench.account(2), 502, true, Code::closed);
+  EXPECT_EQ(bench.origins[0]->count(), 1u);
+}
+
+TEST_P(Single, RefusedIs502AndBlackholeIs504) {
+  bench.loop.refuse(bench.origins[0]->address());
+  Wire& client = bench.client(get);
+  ASSERT_TRUE(bench.hears(client, "HTTP/1.1 502 "));
+  expect(bench.account(), 502, true, Code::refused);
+  bench.loop.allow(bench.origins[0]->address());
+  bench.loop.blackhole(bench.origins[0]->address());
+  client.take();
+  client.say(get);
+  ASSERT_TRUE(bench.hears(client, "HTTP/1.1 504 "));
+  Account account = bench.account(2);
+  expect(account, 504, true, Code::connect_timeout);
+  EXPECT_GE(account.duration, 1s);
+  EXPECT_LE(account.duration, 1100ms);
+}
+
+TEST_P(Single, SilentUpstreamIs504) {
+  bench.settings.first_byte_timeout = 3s;
+  Wire& client = bench.client(get);
+  Wire& origin = bench.origin();
+  ASSERT_TRUE(bench.hears(client, "HTTP/1.1 504 "));
+  Account account = bench.account();
+  expect(account, 504, true, Code::upstream_timeout);
+  EXPECT_GE(account.duration, 3s);
+  EXPECT_TRUE(bench.is_over(origin));
+}
+
+TEST_P(Single, FullPoolIs503) {
+  bench.settings.connections_max = 2;
+  bench.loop.network.latency = 10ms;  // all of them are connecting at once
+  std::vector<Wire*> clients;
+  for (int i = 0; i < 5; ++i) clients.push_back(&bench.client(get));
+  ASSERT_TRUE(bench.until([&] { return bench.accounts.list.size() == 3; }));
+  bench.loop.run_for(1s);
+  EXPECT_EQ(bench.origins[0]->count(), 2u);
+  for (const Account& account : bench.accounts.list) expect(account, 503, true, Code::overloaded);
+  for (size_t i = 0; i < bench.origins[0]->count(); ++i) (*bench.origins[0])[i].say(small_answer);
+  bench.account(5);
+  EXPECT_EQ(bench.pooled(), 2u);
+  bench.loop.run_for(32s);
+  EXPECT_EQ(bench.pooled(), 0u);  // swept
+}
+
+TEST_P(Exchanges, RetryGoesToTheOtherEndpoint) {
+  bench.policies.push_back(policy::usual_retry());
+  bench.loop.refuse(bench.origins[0]->address());
+  for (size_t i = 0; i < 4; ++i) {
+    Wire& client = bench.client("POST /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody");
+    bench.origin(i, "body", 1).say("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello");
+    ASSERT_TRUE(bench.hears(client, "hello"));
+    expect(bench.account(i + 1), 200, true);
+  }
+}
+
+TEST_P(Exchanges, RetryAfterAResetOnlyOfSafeMethods) {
+  bench.policies.push_back(policy::usual_retry());
+  Wire& client = bench.client(get);
+  size_t which = 0;
+  auto asked = [&](size_t i) { return bench.origins[i]->count() > 0 && (*bench.origins[i])[0].has("\r\n\r\n"); };
+  ASSERT_TRUE(bench.until([&] { return asked(which = 0) || asked(which = 1); }));
+  bench.origin(0, "\r\n\r\n", which).reset();
+  bench.origin(0, "\r\n\r\n", 1 - which).say("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello");
+  ASSERT_TRUE(bench.hears(client, "hello"));
+  EXPECT_EQ(bench.account().attempts, 2u);
+  client.take();
+  client.say("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
+  ASSERT_TRUE(bench.until([&] {
+    for (auto& origin : bench.origins)
+      if (origin->count() > 1 && (*origin)[1].has("body")) return (*origin)[1].reset(), true;
+    return false;
+  }));
+  ASSERT_TRUE(bench.hears(client, "HTTP/1.1 502 "));
+  EXPECT_EQ(bench.account(2).attempts, 1u);
+}
+
+TEST_P(Exchanges, RetryOfAStreamedUploadThatWasNotBegun) {
+  bench.policies.push_back(policy::usual_retry());
+  bench.loop.refuse(bench.origins[0]->address());
+  for (size_t i = 0; i < 3; ++i) {
+    Wire& client = bench.client("POST /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n");
+    Wire& origin = bench.origin(i, chunk("body"), 1);
+    client.say("0\r\n\r\n");
+    bench.origin(i, "0\r\n\r\n", 1);
+    origin.say("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello");
+    ASSERT_TRUE(bench.hears(client, "hello"));
+    expect(bench.account(i + 1), 200, true);
+  }
+}
+
+// ---- Clients that are slow or gone ----
+
+TEST_P(Single, SlowHeadIs408AndIdleIsSilent) {
+  Wire& client = bench.client("GET /a HT");
+  ASSERT_TRUE(bench.hears(client, "HTTP/1.1 408 ", 11s));
+  EXPECT_TRUE(bench.is_over(client));
+  expect(bench.account(), 408, true, Code::request_timeout);
+  Wire& idle = bench.client();
+  Instant begun = bench.loop.now();
+  ASSERT_TRUE(bench.is_over(idle, 100s));
+  EXPECT_EQ(idle.heard, "");
+  EXPECT_GE(bench.loop.now() - begun, 59s);
+  EXPECT_LE(bench.loop.now() - begun, 61s);
+  bench.account();
+}
+
+TEST_P(Single, BodyThatStopsIs408) {
+  bench.door.connection.body_timeout = 5s;
+  Wire& client = bench.client("POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
+  ASSERT_TRUE(bench.hears(client, "HTTP/1.1 408 ", 6s));
+  EXPECT_TRUE(bench.hears(client, "Connection: close\r\n"));
+  EXPECT_TRUE(bench.is_over(client));
+  expect(bench.account(), 408, true, Code::request_timeout);
+}
+
+TEST_P(Single, ClientThatStopsReadingIsCut) {
+  if (GetParam().bytewise) return;
+  bench.door.connection.body_timeout = 5s;
+  Wire& client = bench.client();
+  client.read_until(100);
+  client.say(get);
+  Wire& origin = bench.origin();
+  origin.say("HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + std::string(2'000'000, 'x'));
+  Account account = bench.account();
+  expect(account, 200, false, Code::client_gone);
+  EXPECT_TRUE(bench.is_over(origin));
+  EXPECT_GE(account.duration, 5s);
+}
+
+TEST_P(Single, ResetDropsTheExchangeAtOnce) {
+  Wire& client = bench.client(get);
+  Wire& origin = bench.origin();
+  Instant begun = bench.loop.now();
+  client.reset();
+  EXPECT_TRUE(bench.is_over(origin));
+  EXPECT_LE(bench.loop.now() - begun, 10ms);
+  expect(bench.account(), 0, false, Code::client_gone);
+  EXPECT_EQ(bench.pooled(), 0u);
+}
+
+TEST_P(Single, FinDropsTheExchangeAfterAGrace) {
+  Wire& client = bench.client(get);
+  Wire& origin = bench.origin();
+  Instant begun = bench.loop.now();
+  client.half_close();
+  EXPECT_TRUE(bench.is_over(origin));
+  EXPECT_GE(bench.loop.now() - begun, 490ms);
+  EXPECT_LE(bench.loop.now() - begun, 510ms);
+  expect(bench.account(), 0, false, Code::client_gone);
+}
+
+TEST_P(Single, AnswerWithinTheGraceReachesAHalfClosedClient) {
+  Wire& client = bench.client(get);
+  Wire& origin = bench.origin();
+  client.half_close();
+  bench.loop.run_for(300ms);
+  origin.say(small_answer);
+  ASSERT_TRUE(bench.hears(client, "hello"));
+  expect(bench.account(), 200, true);
+}
+
+TEST_P(Single, ResetBehindAnUploadDropsTheExchange) {
+  const size_t size = GetParam().bytewise ? 3'000 : 100'000;
+  Wire& client = bench.client("POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n");
+  client.say(std::string(size, 'x'));
+  Wire& origin = bench.origin();
+  ASSERT_TRUE(bench.until([&] { return origin.total() >= size; }));
+  client.reset();
+  EXPECT_TRUE(bench.is_over(origin, 1s));
+  expect(bench.account(), 0, false, Code::client_gone);
+}
+
+TEST_P(Single, ResetOfASecondPipelinedRequestDropsIt) {
+  const size_t size = GetParam().bytewise ? 3'000 : 100'000;
+  Wire& client = bench.client("POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n");
+  client.say(std::string(size, 'x') + std::string(get));
+  Wire& origin = bench.origin();
+  ASSERT_TRUE(bench.until([&] { return origin.total() >= size; }));
+  bench.loop.run_for(1ms);
+  origin.take();
+  origin.say(small_answer);
+  bench.origin(0, "GET /a");
+  client.reset();
+  EXPECT_TRUE(bench.is_over(origin, 1s));
+  expect(bench.account(2), 0, false, Code::client_gone);
+}
+
+TEST_P(Single, ResetDuringASilentStreamEndsIt) {
+  Wire& client = bench.client(get);
+  Wire& origin = bench.origin();
+  origin.say("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n6\r\ndata:1\r\n");
+  ASSERT_TRUE(bench.hears(client, chunk("data:1")));
+  client.reset();
+  EXPECT_TRUE(bench.is_over(origin, 1s));
+  expect(bench.account(), 200, false, Code::client_gone);
+}
+
+TEST_P(Single, LargeBodyThroughASlowReaderIsNotHeldHere) {
+  if (GetParam().bytewise) return;
+  Wire& client = bench.client();
+  client.read_until(1000);
+  client.say(get);
+  Wire& origin = bench.origin();
+  constexpr size_t size = 100'000'000;
+  origin.say("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
+  std::string block(1'000'000, 'x');
+  size_t said = 0;
+  for (; said < 2'000'000; said += block.size()) origin.say(block);
+  for (size_t allowed = 1'000'000; client.total() < size; allowed += 1'000'000) {
+    bench.loop.run_for(10ms);
+    size_t sent = said - origin.unsent();
+    ASSERT_LE(sent, client.total() + 500'000);  // two pipes of 64 KiB, a piece here, a piece there
+    for (; said < size && origin.unsent() < 2'000'000; said += block.size()) origin.say(block);
+    client.take();
+    client.read_until(allowed);
+    bench.loop.run_for(10ms);
+  }
+  expect(bench.account(), 200, true);
+}
+
+// ---- Upgrades ----
+
+constexpr std::string_view upgrade = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+constexpr std::string_view switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+TEST_P(Single, TunnelPassesHalfCloseEachWay) {
+  for (bool client_first : {true, false}) {
+    size_t n = bench.accounts.list.size();
+    Wire& client = bench.client(std::string(upgrade) + "early");
+    Wire& origin = bench.origin(n);
+    EXPECT_TRUE(origin.has("Upgrade: websocket\r\n"));
+    origin.say(std::string(switched) + "first");
+    ASSERT_TRUE(bench.hears(client, "first"));
+    bench.origin(n, "early");
+    Wire& first = client_first ? client : origin;
+    Wire& second = client_first ? origin : client;
+    first.half_close();
+    ASSERT_TRUE(bench.is_over(second));
+    bench.loop.run_for(5s);
+    second.say("still here");
+    ASSERT_TRUE(bench.hears(first, "still here"));
+    EXPECT_EQ(bench.accounts.list.size(), n);
+    second.half_close();
+    ASSERT_TRUE(bench.is_over(first));
+    Account account = bench.account(n + 1);
+    expect(account, 101, true);
+    EXPECT_EQ(account.bytes_in, client_first ? 5u : 15u);
+    EXPECT_EQ(account.bytes_out, client_first ? 15u : 5u);
+    EXPECT_EQ(bench.pooled(), 0u);
+  }
+}
+
+TEST_P(Single, TunnelEndsWhenOneSideBreaks) {
+  for (bool client_breaks : {true, false}) {
+    size_t n = bench.accounts.list.size();
+    Wire& client = bench.client(upgrade);
+    Wire& origin = bench.origin(n);
+    origin.say(switched);
+    ASSERT_TRUE(bench.hears(client, "\r\n\r\n"));
+    (client_breaks ? client : origin).reset();
+    EXPECT_TRUE(bench.is_over(client_breaks ? origin : client));
+    bench.account(n + 1);
+  }
+}
+
+TEST_P(Single, TunnelToAReaderThatSleepsEnds) {
+  if (GetParam().bytewise) return;
+  Wire& client = bench.client(upgrade);
+  Wire& origin = bench.origin();
+  client.read_until(10);
+  origin.say(std::string(switched) + std::string(1'000'000, 'x'));
+  ASSERT_TRUE(bench.until([&] { return bench.accounts.list.size() == 1; }, 3h));
+  EXPECT_TRUE(bench.is_over(origin));
+}
+
+TEST_P(Single, SwitchBeforeTheRequestsBodyHasComeIs502) {
+  Wire& client = bench.client("POST /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\nContent-Length: 10\r\n\r\n");
+  Wire& origin = bench.origin();
+  origin.say("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+  ASSERT_TRUE(bench.hears(client, "HTTP/1.1 502 "));
+  EXPECT_TRUE(bench.is_over(origin));
+  expect(bench.account(), 502, true, Code::upstream_protocol);
+}
+
+TEST_P(Single, RefusedUpgradeIsAnAnswer) {
+  Wire& client = bench.client(upgrade);
+  bench.origin().say(small_answer);
+  ASSERT_TRUE(bench.hears(client, "hello"));
+  expect(bench.account(), 200, true);
+  EXPECT_FALSE(client.over());
+}
+
+// ---- Drain ----
+
+TEST_P(Single, RetiringClosesIdleOnesAndTellsTheOthers) {
+  Wire& idle = bench.client(get);
+  bench.origin().take();
+  (*bench.origins[0])[0].say(small_answer);
+  bench.account();
+  Wire& busy = bench.client(get);
+  bench.origin();
+  bench.server().retire_connections();
+  EXPECT_TRUE(bench.is_over(idle, 1s));
+  EXPECT_FALSE(busy.over());
+  (*bench.origins[0])[0].say(small_answer);
+  ASSERT_TRUE(bench.hears(busy, "hello"));
+  EXPECT_TRUE(bench.hears(busy, "Connection: close\r\n"));
+  EXPECT_TRUE(bench.is_over(busy));
+  bench.account(2);
+  EXPECT_EQ(bench.server().open_connections(), 0u);
+}
+
+TEST_P(Single, ConnectionsThatComeWhileRetiringAreServedOnce) {
+  bench.server().retire_connections();
+  Wire& late = bench.client();
+  bench.loop.run_for(10ms);
+  late.say(get);
+  bench.origin().say(small_answer);
+  ASSERT_TRUE(bench.hears(late, "hello"));
+  EXPECT_TRUE(late.has("Connection: close\r\n"));
+  EXPECT_TRUE(bench.is_over(late));
+  bench.account();
+  bench.server().close_port();
+  bench.loop.run_for(1ms);
+  Wire& refused = bench.client(get);
+  EXPECT_TRUE(bench.is_over(refused));
+}
+
+TEST_P(Single, ServerThatIsDroppedLeavesNothing) {
+  Wire& streaming = bench.client(get);
+  Wire& origin = bench.origin();
+  origin.say("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+  ASSERT_TRUE(bench.hears(streaming, "half"));
+  bench.client("POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhal");
+  bench.origin(1);
+  bench.drop_server();
+  EXPECT_TRUE(bench.is_over(streaming));
+  EXPECT_TRUE(bench.is_over(origin));
+}
+
+}  // namespace
+}  // namespace portloom::server
