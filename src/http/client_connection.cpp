@@ -12,7 +12,7 @@
 namespace portloom::http {
 namespace {
 
-constexpr size_t copied_max = 16 * 1024;  // a body up to this size travels in the head's buffer
+constexpr size_t copied_max = 16 * 1024;           // a body up to this size travels in the head's buffer
 constexpr uint64_t expected_bulk_min = 64 * 1024;  // what must still be to come for body mode to pay
 
 }  // namespace
@@ -40,8 +40,10 @@ class ResponseBody final : public BodySource {
     connection_.reusable_ = keep_alive_ && !connection_.uploading();
   }
   std::unexpected<Error> cut(io::Arrival arrival) const {
-    if (arrival == io::Arrival::late) return failure(Code::upstream_timeout, Side::upstream, "the response's body stood still", Progress::body);
-    return failure(arrival == io::Arrival::broken ? Code::reset : Code::closed, Side::upstream, "the response's body is cut off", Progress::body);
+    if (arrival == io::Arrival::late)
+      return failure(Code::upstream_timeout, Side::upstream, "the response's body stood still", Progress::body);
+    return failure(arrival == io::Arrival::broken ? Code::reset : Code::closed, Side::upstream, "the response's body is cut off",
+                   Progress::body);
   }
   Instant deadline() const { return Agenda::current().now() + connection_.settings_.body_timeout; }
 
@@ -106,7 +108,8 @@ class UpgradeTunnel final : public Tunnel {
   static constexpr Duration idle_max = 1h;
   static Instant deadline() { return Agenda::current().now() + idle_max; }
   Task<void> move(io::Socket& from, io::Socket& to, uint64_t& count) {
-    broken_ = !co_await to.flush(deadline()) || broken_;  // the switch may have come before all of the request had gone
+    bool flushed = co_await to.flush(deadline());  // the switch may have come before all of the request had gone
+    if (!flushed) broken_ = true;
     while (!broken_) {
       io::Bulk bulk = co_await from.receive_bulk(64 * 1024, deadline());
       if (bulk.arrival == io::Arrival::late && last_ + idle_max > Agenda::current().now()) continue;
@@ -222,7 +225,8 @@ std::unexpected<Error> ClientConnection::lost(io::Arrival arrival) const {
   Progress progress = body_sent_ ? Progress::body : Progress::head;
   if (arrival == io::Arrival::late) return failure(Code::upstream_timeout, Side::upstream, "no response in time", progress);
   if (upload_error_) return std::unexpected(*upload_error_);
-  return failure(arrival == io::Arrival::broken ? Code::reset : Code::closed, Side::upstream, "the upstream closed the connection", progress);
+  return failure(arrival == io::Arrival::broken ? Code::reset : Code::closed, Side::upstream, "the upstream closed the connection",
+                 progress);
 }
 
 Task<Result<Response>> ClientConnection::exchange(Request& request, ExtraFields extra, Instant deadline) {
@@ -239,7 +243,8 @@ Task<Result<Response>> ClientConnection::exchange(Request& request, ExtraFields 
     if (state == HeadParser::State::complete) {
       socket_.consume(consumed);
       if (response.status >= 200 || response.status == 101) break;
-      if (++interim > ClientSettings::interim_max) co_return failure(Code::upstream_protocol, Side::upstream, "too many interim responses", Progress::head);
+      if (++interim > ClientSettings::interim_max)
+        co_return failure(Code::upstream_protocol, Side::upstream, "too many interim responses", Progress::head);
       continue;
     }
     if (state == HeadParser::State::failed) {

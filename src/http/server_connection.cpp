@@ -25,7 +25,9 @@ class IncomingBody final : public BodySource {
  public:
   explicit IncomingBody(ServerConnection& connection) : connection_(connection) {}
   [[clang::coro_wrapper]] Task<Result<Bytes>> read() override { return connection_.read_body(); }
-  const Headers* trailers() const override { return connection_.chunks_ && connection_.chunks_->done() ? &connection_.chunks_->trailers() : nullptr; }
+  const Headers* trailers() const override {
+    return connection_.chunks_ && connection_.chunks_->done() ? &connection_.chunks_->trailers() : nullptr;
+  }
 
  private:
   ServerConnection& connection_;
@@ -59,8 +61,9 @@ Task<Incoming> ServerConnection::next(Request& request) {
     io::Arrival arrival = co_await socket_.receive(deadline);
     if (arrival == io::Arrival::bytes) continue;
     if (arrival == io::Arrival::broken || !parser.begun()) co_return Incoming::end;
-    fault_ = arrival == io::Arrival::late ? Error{Code::request_timeout, Side::client, Progress::nothing, "the request's head did not arrive in time"}
-                                          : Error{Code::bad_request, Side::client, Progress::nothing, "the request's head is cut off"};
+    fault_ = arrival == io::Arrival::late
+                 ? Error{Code::request_timeout, Side::client, Progress::nothing, "the request's head did not arrive in time"}
+                 : Error{Code::bad_request, Side::client, Progress::nothing, "the request's head is cut off"};
     co_return Incoming::failed;
   }
   Result<Framing> framing = request_framing(request);
@@ -162,7 +165,8 @@ Result<Bytes> ServerConnection::take_chunk() {
     }
   }
   body_in_ += gathered.size();
-  if (settings_.body_max && body_in_ > *settings_.body_max) return failure(Code::body_too_large, Side::client, "the request's body exceeds the limit");
+  if (settings_.body_max && body_in_ > *settings_.body_max)
+    return failure(Code::body_too_large, Side::client, "the request's body exceeds the limit");
   return gathered.finish();
 }
 
@@ -264,7 +268,8 @@ Task<bool> ServerConnection::stream(Response& response, const Framing& framing, 
     if (!first && socket_.broken()) co_return false;
     if (!first) first.emplace(co_await reading);  // a client that said FIN may still read
     Result<Bytes> piece = std::move(*first);
-    if (piece && piece->size() > left) piece = failure(Code::upstream_protocol, Side::upstream, "the body is longer than declared", Progress::body);
+    if (piece && piece->size() > left)
+      piece = failure(Code::upstream_protocol, Side::upstream, "the body is longer than declared", Progress::body);
     if (piece && piece->empty() && left > 0 && framing.kind == Framing::Kind::length)
       piece = failure(Code::upstream_protocol, Side::upstream, "the body is shorter than declared", Progress::body);
     if (!piece) {

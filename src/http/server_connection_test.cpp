@@ -40,10 +40,17 @@ class Served : public ::testing::TestWithParam<uint64_t> {
       if (incoming != Incoming::request) break;
       ++self->requests;
       Response response(200);
-      response.body = self->reads ? Body(co_await self->take(request)) : Body(std::make_unique<Pieces>(self->pieces), self->promised);
+      if (self->reads) {
+        Bytes all = co_await self->take(request);
+        response.body = Body(std::move(all));
+      } else {
+        response.body = Body(std::make_unique<Pieces>(self->pieces), self->promised);
+      }
       Headers none;
       self->complete = co_await self->connection->reply(response, none);
-      if (!self->complete || !co_await self->connection->finish()) break;
+      if (!self->complete) break;
+      bool again = co_await self->connection->finish();
+      if (!again) break;
     }
     self->connection.reset();
   }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "pipeline/exchange.h"
+#include "policy/kind.h"
 #include "server/server.h"
 #include "testing/wire.h"
 #include "upstream/cluster.h"
