@@ -9,9 +9,6 @@ namespace {
 
 using namespace testing;  // NOLINT: the bench, its fixtures and its texts
 
-INSTANTIATE_TEST_SUITE_P(Modes, Exchanges, modes);
-INSTANTIATE_TEST_SUITE_P(Modes, Single, modes);
-
 // ---- What an upstream does wrong ----
 
 TEST_P(Single, TruncatedBodyCutsTheClient) {

@@ -10,6 +10,8 @@ namespace {
 
 using namespace testing;  // NOLINT: the bench, its fixtures and its texts
 
+// Of the tests in faults_test.cpp too.
+INSTANTIATE_TEST_SUITE_P(Modes, Exchanges, modes);
 INSTANTIATE_TEST_SUITE_P(Modes, Single, modes);
 
 // ---- Keep-alive, pipelining, framings ----
