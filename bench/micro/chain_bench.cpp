@@ -1,3 +1,5 @@
+// bench/micro/chain_bench.cpp
+//
 // The chain: what a layer costs in front of a service that answers at once; layers that await and layers that only pass on.
 #include <benchmark/benchmark.h>
 

@@ -1,3 +1,5 @@
+// bench/micro/telemetry_bench.cpp
+//
 // What a finished exchange costs in telemetry: the access log's line into its ring, and counting the record.
 #include <benchmark/benchmark.h>
 

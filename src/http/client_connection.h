@@ -20,7 +20,7 @@ namespace portloom::http {
 
 struct ClientSettings {
   Limits heads;
-  Duration body_timeout = 60s;  // without progress, either way
+  Duration body_timeout = 60s;            // without progress, either way
   static constexpr int interim_max = 16;  // 1xx answers before the final one
 };
 

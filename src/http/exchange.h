@@ -15,8 +15,8 @@ namespace portloom::http {
 struct Request : RequestHead {
   using RequestHead::RequestHead;
   Body body;
-  bool upgrade = false;      // asks for a protocol switch; the Upgrade field is kept
-  bool te_trailers = false;  // the sender takes trailer fields
+  bool upgrade = false;       // asks for a protocol switch; the Upgrade field is kept
+  bool te_trailers = false;   // the sender takes trailer fields
   Instant upload_progress{};  // when a piece of a streaming body was last passed on
 };
 

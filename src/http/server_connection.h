@@ -20,10 +20,10 @@ namespace portloom::http {
 
 struct ServerSettings {
   Limits heads;
-  std::optional<uint64_t> body_max;  // of a request: 413
-  Duration head_timeout = 10s;       // from a head's first byte to its end: 408
-  Duration idle_timeout = 60s;       // between requests
-  Duration body_timeout = 60s;       // without progress, either way
+  std::optional<uint64_t> body_max;               // of a request: 413
+  Duration head_timeout = 10s;                    // from a head's first byte to its end: 408
+  Duration idle_timeout = 60s;                    // between requests
+  Duration body_timeout = 60s;                    // without progress, either way
   static constexpr size_t drain_max = 64 * 1024;  // of a request body that nobody read
   static constexpr Duration drain_timeout = 1s;
 };

@@ -163,10 +163,7 @@ void Server::open(Exchange& exchange, Request& request, Connection& connection) 
     exchange.record.route = match.route->name;
     exchange.record.route_index = match.route->index;
   }
-  http::Forwarding facts{.peer = exchange.peer.ip,
-                         .scheme = door_.scheme,
-                         .host = exchange.record.host,
-                         .trusted = exchange.peer.trusted};
+  http::Forwarding facts{.peer = exchange.peer.ip, .scheme = door_.scheme, .host = exchange.record.host, .trusted = exchange.peer.trusted};
   http::write_forwarding(request.headers, facts);
   http::write_via(request.headers, "portloom", 1, request.minor);
   return exchange.plan->entry(door_.index).chain_for(exchange.route).call(request);

@@ -204,9 +204,7 @@ SimLoop::End& SimLoop::make_end(std::shared_ptr<Line> line, int side) {
   return ends_.emplace(channel->descriptor, End{.channel = channel, .line = std::move(line), .side = side, .to = {}}).first->second;
 }
 
-Channel* SimLoop::adopt(int) {
-  check_failed("SimLoop has no descriptors", __FILE__, __LINE__);
-}
+Channel* SimLoop::adopt(int) { check_failed("SimLoop has no descriptors", __FILE__, __LINE__); }
 
 // ---- Connections ----
 
