@@ -7,11 +7,13 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <iostream>
 #include <thread>
 
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -62,6 +64,23 @@ sigset_t handled_signals() {
   return set;
 }
 
+// Changes when one of the files, or a file of one of the folders, does.
+std::string fingerprint(const std::vector<std::string>& files) {
+  std::string text;
+  auto add = [&text](const std::filesystem::path& path) {
+    struct stat about{};
+    if (::stat(path.c_str(), &about) != 0) return;
+    text += path.string() + ' ' + std::to_string(about.st_ino) + ' ' + std::to_string(about.st_size) + ' ' +
+            std::to_string(about.st_mtim.tv_sec) + '.' + std::to_string(about.st_mtim.tv_nsec) + '\n';
+  };
+  for (const std::string& file : files) {
+    add(file);
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(file, ignored)) add(entry.path());
+  }
+  return text;
+}
+
 class Process final : public admin::Control {
  public:
   explicit Process(RunSettings settings) : settings_(std::move(settings)), catalogue_(make_catalogue()) {}
@@ -89,6 +108,7 @@ class Process final : public admin::Control {
   void announce();
   void begin_drain();
   static Task<void> end(Process* self);
+  static Task<void> watch_files(Process* self);
   void watch_signals();
   void on_signal(int signal);
 
@@ -149,6 +169,7 @@ int Process::run() {
     return started.error().code == Code::invalid ? exit_configuration : exit_bind;
   }
   watch_signals();
+  if (!settings_.files.empty()) scope_.spawn(watch_files, this);
   state_ = State::ready;
   announce();
   if (settings_.on_ready) {
@@ -281,12 +302,32 @@ Task<void> Process::end(Process* self) {
   co_await sleep_for(drain.delay);  // not ready, still accepting: balancers need a moment to notice
   for (auto& worker : self->workers_) worker->drain();
   Instant deadline = Agenda::current().now() + drain.deadline;
-  while (self->connections_.load() > 0 && Agenda::current().now() < deadline) co_await sleep_for(10ms);
+  Instant silence_ends = Agenda::current().now() + 1s;
+  do {
+    if (Agenda::current().now() >= silence_ends) {
+      for (auto& worker : self->workers_) worker->end_silent_connections();
+      silence_ends = never;
+    }
+    co_await sleep_for(10ms);  // what was accepted last is counted by then
+  } while (self->connections_.load() > 0 && Agenda::current().now() < deadline);
   if (uint64_t left = self->connections_.load(); left > 0) {
     say("portloom: the drain's deadline has passed; " + std::to_string(left) + " connections are cut");
     self->exit_status_ = exit_cut;
   }
   self->state_ = State::over;
+}
+
+// A file that changed is loaded like SIGHUP. Asked for once a second by size and time: works on every file system, and a
+// replaced file or a folder's new one is seen like an edited one.
+Task<void> Process::watch_files(Process* self) {
+  std::string seen = fingerprint(self->settings_.files);
+  while (true) {
+    co_await sleep_for(1s);
+    std::string now = fingerprint(self->settings_.files);
+    if (now == seen || self->state_ != State::ready) continue;
+    seen = std::move(now);
+    [[maybe_unused]] Result<void> outcome = self->reload();  // it has said what is wrong
+  }
 }
 
 void Process::on_signal(int signal) {

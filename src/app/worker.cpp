@@ -111,6 +111,12 @@ void Worker::drain() {
   });
 }
 
+void Worker::end_silent_connections() {
+  ask([&] {
+    for (auto& server : servers_) server->retire_connections(true);
+  });
+}
+
 void Worker::stop() {
   if (!thread_.joinable()) return;
   stopping_.store(true);

@@ -40,6 +40,8 @@ class Worker {
   void adopt(const std::shared_ptr<const Blueprint>& blueprint, policy::States& states, std::shared_ptr<const telemetry::Labels> labels);
   // Takes what waits in the kernel's queue, closes the ports, lets connections end.
   void drain();
+  // Connections that were opened before the drain and have asked nothing are ended too.
+  void end_silent_connections();
   // Ends the thread; what is still open is cut.
   void stop();
 

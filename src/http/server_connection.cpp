@@ -349,9 +349,9 @@ Task<void> ServerConnection::reply_and_close(Bytes message) {
   }
 }
 
-void ServerConnection::retire() {
+void ServerConnection::retire(bool fresh_too) {
   retired_ = true;
-  if (idle_) socket_.shutdown_read();
+  if (idle_ && (served_ || fresh_too)) socket_.shutdown_read();
 }
 
 }  // namespace portloom::http

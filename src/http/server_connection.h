@@ -56,7 +56,8 @@ class ServerConnection {
   Task<void> reply_and_close(Bytes message);
 
   // From now on every response says Connection: close; an idle connection ends at once.
-  void retire();
+  // One that has not asked yet keeps its one question, unless `fresh_too`.
+  void retire(bool fresh_too = false);
   bool idle() const { return idle_; }
   io::Socket& socket() { return socket_; }
   Method method() const { return method_; }

@@ -132,10 +132,12 @@ TEST_P(Served, RetiringEndsAnIdleOne) {
   EXPECT_TRUE(loop.run_until([&] { return client->ended; }, 10ms));
 }
 
-TEST_P(Served, RetiringEndsOneThatNeverAsked) {
+TEST_P(Served, RetiringLeavesItsOneQuestionToOneThatNeverAskedUnlessToldOtherwise) {
   ASSERT_TRUE(loop.run_until([&] { return connection != nullptr; }));
   EXPECT_TRUE(connection->idle());
-  connection->retire();  // nobody has asked: it ends
+  connection->retire();
+  EXPECT_FALSE(loop.run_until([&] { return client->ended; }, 10ms));
+  connection->retire(true);
   EXPECT_TRUE(loop.run_until([&] { return client->ended; }, 10ms));
 }
 

@@ -16,30 +16,32 @@ namespace portloom::io {
 
 class Loop;
 
-// Bytes that were read and not yet consumed, kept over turns. Holds no memory when empty.
+// Bytes that were read and not yet consumed, kept over turns. Holds no memory when empty. The block can be handed over
+// whole, so that a body that piled up here is not copied once more.
 class Stash {
  public:
   Stash() = default;
   Stash(const Stash&) = delete;
   Stash& operator=(const Stash&) = delete;
-  ~Stash() { pool_release(memory_, capacity_); }
-  std::string_view view() const { return {memory_ + begin_, end_ - begin_}; }
+  std::string_view view() const { return {block_.data() + begin_, end_ - begin_}; }
   bool empty() const { return begin_ == end_; }
-  void append(std::string_view bytes);
+  // `room`: how much more is expected soon.
+  void append(std::string_view bytes, size_t room = 0);
   void consume(size_t count) {
     begin_ += static_cast<uint32_t>(count);
-    if (begin_ == end_) {
-      pool_release(memory_, capacity_);
-      memory_ = nullptr;
-      begin_ = end_ = capacity_ = 0;
-    }
+    if (begin_ == end_) clear();
   }
+  // At most `bytes_max` of what is there.
+  Bytes take(size_t bytes_max);
 
  private:
-  char* memory_ = nullptr;
+  void clear() {
+    block_ = {};
+    begin_ = end_ = 0;
+  }
+  Bytes block_;  // its size is the capacity
   uint32_t begin_ = 0;
   uint32_t end_ = 0;
-  uint32_t capacity_ = 0;
 };
 
 // A send under way: up to two pieces, and what the kernel needs to know of them.

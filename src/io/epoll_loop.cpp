@@ -100,6 +100,10 @@ class EpollPort final : public Port {
     error = errno;
     return true;
   }
+  bool poll_last() override {
+    readable = true;
+    return poll();
+  }
   int descriptor() const { return descriptor_; }
   bool readable = true;
 

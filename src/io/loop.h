@@ -22,6 +22,8 @@ struct Port {
   virtual ~Port();  // closes what was accepted and never fetched
   // Takes the next connection if there is one; false: `waiter` is made ready later.
   virtual bool poll() = 0;
+  // The same, asking the kernel now and never promising to wake anybody: for taking what waits before the port closes.
+  virtual bool poll_last() = 0;
   Address address;
   ReadyNode* waiter = nullptr;
   // What poll() or the engine found. Not overwritten: poll() is called only when the last one was fetched.

@@ -9,26 +9,35 @@
 
 namespace portloom::io {
 
-void Stash::append(std::string_view bytes) {
+void Stash::append(std::string_view bytes, size_t room) {
   if (bytes.empty()) return;
   size_t held = end_ - begin_;
-  if (capacity_ - end_ < bytes.size()) {
-    if (capacity_ >= held + bytes.size()) {
-      std::memmove(memory_, memory_ + begin_, held);
+  if (block_.size() - end_ < bytes.size()) {
+    if (block_.size() >= held + bytes.size()) {
+      std::memmove(block_.writable(), block_.data() + begin_, held);
     } else {
-      size_t capacity = std::max<size_t>(held + bytes.size(), 2 * size_t{capacity_});
-      capacity = (capacity + 63) / 64 * 64;
-      char* memory = static_cast<char*>(pool_allocate(capacity));
-      if (held != 0) std::memcpy(memory, memory_ + begin_, held);
-      pool_release(memory_, capacity_);
-      memory_ = memory;
-      capacity_ = static_cast<uint32_t>(capacity);
+      size_t capacity = std::max({held + bytes.size(), 2 * block_.size(), room});
+      Bytes larger = Bytes::uninitialized((capacity + 63) / 64 * 64);
+      if (held != 0) std::memcpy(larger.writable(), block_.data() + begin_, held);
+      block_ = std::move(larger);
     }
     begin_ = 0;
     end_ = static_cast<uint32_t>(held);
   }
-  std::memcpy(memory_ + end_, bytes.data(), bytes.size());
+  std::memcpy(block_.writable() + end_, bytes.data(), bytes.size());
   end_ += static_cast<uint32_t>(bytes.size());
+}
+
+Bytes Stash::take(size_t bytes_max) {
+  size_t held = end_ - begin_;
+  if (held > bytes_max) {
+    Bytes part = Bytes::copy(view().substr(0, bytes_max));
+    consume(bytes_max);
+    return part;
+  }
+  Bytes whole = std::move(block_).slice(begin_, held);
+  clear();
+  return whole;
 }
 
 size_t Sending::prepare() {
@@ -64,12 +73,13 @@ Bulk BulkAwaiter::await_resume() {
   }
   std::string_view input = channel_.input();
   if (!input.empty()) {
-    input = input.substr(0, bytes_max_);
-    Bytes bytes = Bytes::copy(input);
-    if (channel_.stash.empty())
-      channel_.lent.remove_prefix(input.size());
-    else
-      channel_.stash.consume(input.size());
+    Bytes bytes;
+    if (channel_.stash.empty()) {
+      bytes = Bytes::copy(input.substr(0, bytes_max_));
+      channel_.lent.remove_prefix(bytes.size());
+    } else {
+      bytes = channel_.stash.take(bytes_max_);
+    }
     channel_.fresh = false;
     return {Arrival::bytes, std::move(bytes)};
   }

@@ -202,6 +202,12 @@ class Listener {
   };
   // The next connection. Code::exhausted: no descriptor is left; wait before asking again. Code::closed: the port was closed.
   AcceptAwaiter accept() { return AcceptAwaiter(*port_); }
+  // What waits in the kernel's queue, one at a time, without waiting for more; empty when there is nothing. Before closing.
+  std::optional<Accepted> accept_last() {
+    if (port_->accepted == nullptr && !port_->poll_last()) return std::nullopt;
+    if (port_->accepted == nullptr) return std::nullopt;
+    return Accepted{Socket(std::exchange(port_->accepted, nullptr)), port_->peer};
+  }
   const Address& address() const { return port_->address; }
 
  private:

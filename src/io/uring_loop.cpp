@@ -22,8 +22,8 @@ namespace portloom::io {
 namespace {
 
 constexpr unsigned entries = 1024;
-constexpr unsigned ring_buffers = 256;  // a power of two
-constexpr size_t ring_buffer_bytes = 32 * 1024;
+constexpr unsigned ring_buffers = 256;          // a power of two
+constexpr size_t ring_buffer_bytes = 8 * 1024;  // the kernel fills up to 32 for one socket before a cancel is seen
 constexpr uint16_t buffer_group = 0;
 constexpr size_t quick_send_max = 16 * 1024;  // up to this a send is expected to go out within its submission
 constexpr size_t stash_pause = 64 * 1024;     // unread bytes at which a multishot receive is cancelled
@@ -112,6 +112,15 @@ struct UringPort final : Port {
     if (error != 0) return true;
     if (!armed) loop.accept(*this);
     return false;
+  }
+  bool poll_last() override {
+    if (queue.empty()) {
+      int connected = ::accept4(descriptor, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (connected < 0) return false;
+      queue.push_back(connected);
+    }
+    armed = true;  // poll() must not ask for more
+    return poll();
   }
   UringLoop& loop;
   int descriptor;
@@ -405,7 +414,7 @@ void UringLoop::received(Channel& channel, const io_uring_cqe& completion) {
       channel.lent = bytes;
       lent = true;
     } else {
-      channel.stash.append(bytes);
+      channel.stash.append(bytes, channel.cancelling ? stash_pause : 0);
     }
     channel.fresh = true;
     wake(channel.reader);

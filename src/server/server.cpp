@@ -19,14 +19,20 @@ Server::Server(Workplace& workplace, Door door, io::Listener listener)
 
 Server::~Server() = default;
 
-void Server::retire_connections() {
+void Server::retire_connections(bool fresh_too) {
   retiring_ = true;
   for (Connection* connection = connections_.front(); connection != nullptr; connection = connections_.after(*connection))
-    connection->http.retire();
+    connection->http.retire(fresh_too);
 }
 
 void Server::close_port() {
   acceptor_.reset();
+  // Whoever is connected already is served: the kernel's queue is emptied before the port closes.
+  while (listener_) {
+    std::optional<io::Accepted> waiting = listener_->accept_last();
+    if (!waiting) break;
+    scope_.spawn(serve_connection, this, std::make_unique<io::Accepted>(std::move(*waiting)));
+  }
   listener_.reset();  // an open port that nobody accepts from would let clients wait
 }
 

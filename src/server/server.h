@@ -49,7 +49,8 @@ class Server {
   const io::Address& address() const { return address_; }
 
   // Connections say "close" with their next answer; idle ones end at once. Still accepts.
-  void retire_connections();
+  // Those that have not asked yet may, unless `fresh_too`.
+  void retire_connections(bool fresh_too = false);
   // No new connections.
   void close_port();
   size_t open_connections() const { return count_; }

@@ -45,6 +45,7 @@ struct SimPort final : io::Port {
     queue.pop_front();
     return true;
   }
+  bool poll_last() override { return poll(); }
   SimLoop& loop;
   bool shared;
   std::deque<std::pair<Channel*, Address>> queue;
