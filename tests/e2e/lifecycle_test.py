@@ -8,7 +8,7 @@ import threading
 import time
 import unittest
 
-from gateway import Client, GatewayTest, needs, ok
+from gateway import Client, GatewayTest, needs, ok, until
 
 LOG_KEYS = ("time, request_id, client, method, host, path, protocol, listener, route, service, endpoint, status, blame, reason, bytes_in, "
             "bytes_out, duration_ms, queue_ms, connect_ms, first_byte_ms, attempts, degraded, failed_services, consumer, tenant, trace_id").split(", ")
@@ -268,7 +268,10 @@ class Telling(GatewayTest):
 
     def test_metrics(self):
         gateway = self.with_metrics()
-        page = self.client(gateway, "admin").get("/metrics").body.decode()
+        admin = self.client(gateway, "admin")
+        # A record is written when the last byte has gone: the client may be quicker to ask.
+        until(lambda: "portloom_policy_verdicts_total{" in admin.get("/metrics").body.decode())
+        page = admin.get("/metrics").body.decode()
         for line in ('portloom_requests_total{listener="edge",route="shop",service="origin",status="200"} 2',
                      'portloom_upstream_requests_total{service="origin",outcome="'):
             self.assertIn(line, page)
