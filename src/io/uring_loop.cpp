@@ -56,6 +56,8 @@ class UringLoop final : public Loop {
   Result<std::unique_ptr<Port>> open_port(const Address& address, bool shared) override;
   Result<Channel*> open_connection(const Address& address) override;
   void accept(UringPort& port);
+  // Connections that the kernel accepted already and whose completions are still to be handled in this turn.
+  void collect_accepted(UringPort& port);
   void forget(UringPort& port);
 
  private:
@@ -114,6 +116,7 @@ struct UringPort final : Port {
     return false;
   }
   bool poll_last() override {
+    if (queue.empty()) loop.collect_accepted(*this);
     if (queue.empty()) {
       int connected = ::accept4(descriptor, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (connected < 0) return false;
@@ -212,7 +215,9 @@ void UringLoop::turn(Duration wait_max) {
   unsigned count = 0;
   io_uring_cqe* completion = nullptr;
   io_uring_for_each_cqe(&ring_, head, completion) {
-    complete(*completion);
+    io_uring_cqe handled = *completion;
+    completion->user_data = 0;  // collect_accepted looks at what was not handled yet
+    complete(handled);
     ++count;
   }
   io_uring_cq_advance(&ring_, count);
@@ -480,6 +485,17 @@ void UringLoop::accept(UringPort& port) {
   prepared(entry(number_as_object(port.number), Operation::accept), [&](io_uring_sqe* sqe) {
     io_uring_prep_multishot_accept(sqe, port.descriptor, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
   });
+}
+
+void UringLoop::collect_accepted(UringPort& port) {
+  uint64_t sought = reinterpret_cast<uint64_t>(number_as_object(port.number)) | static_cast<uint64_t>(Operation::accept);
+  unsigned head = 0;
+  io_uring_cqe* completion = nullptr;
+  io_uring_for_each_cqe(&ring_, head, completion) {
+    if (completion->user_data != sought || completion->res < 0) continue;
+    port.queue.push_back(completion->res);
+    completion->user_data = 0;
+  }
 }
 
 void UringLoop::forget(UringPort& port) {
