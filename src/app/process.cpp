@@ -267,6 +267,7 @@ Result<void> Process::reload() {
     return refuse("listeners have changed; that needs a restart in this version");
   blueprint_ = std::move(*drawn);
   auto labels = metrics_->describe(blueprint_->snapshot->listeners, blueprint_->route_names, blueprint_->service_names);
+  states_.forget_unused();  // what the reload before this one left behind
   for (auto& worker : workers_) worker->adopt(blueprint_, states_, labels);
   metrics_->config_loaded(blueprint_->snapshot->hash, loaded_at_ = wall_now());
   last_reload_ok_ = true;

@@ -78,7 +78,6 @@ struct Channel : Link, Pooled {
   bool send_broken : 1 = false;
   bool send_refused : 1 = false;  // io_uring: a quick send has made a completion: it is not over
   bool released : 1 = false;      // no Socket refers to it any more
-  bool dirty : 1 = false;         // released in this turn (epoll frees at its end)
 
   std::string_view lent;  // valid until the reader suspends
   Stash stash;
