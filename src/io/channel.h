@@ -68,6 +68,7 @@ struct Channel : Link, Pooled {
   bool ended : 1 = false;       // the peer has sent its FIN
   bool broken : 1 = false;      // reset, or another error
   bool connected : 1 = true;    // false while a connect is under way
+  bool outgoing : 1 = false;    // io_uring: we connected: one receive at a time, for an answer may be followed by body mode
   bool readable : 1 = false;    // epoll: the kernel said so and we have not seen the bottom since
   bool hung_up : 1 = false;     // epoll: RDHUP was seen; the next read may say the end
   bool writable : 1 = true;     // epoll: false after EAGAIN

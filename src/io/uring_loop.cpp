@@ -234,8 +234,12 @@ Channel* UringLoop::adopt(int descriptor) {
 
 void UringLoop::arm(Channel& channel) {
   if (channel.armed || channel.bulk_out || channel.ended || channel.broken || channel.released) return;
-  io_uring_sqe* sqe = prepared(entry(&channel, Operation::receive),
-                               [&](io_uring_sqe* fresh) { io_uring_prep_recv_multishot(fresh, channel.descriptor, nullptr, 0, 0); });
+  io_uring_sqe* sqe = prepared(entry(&channel, Operation::receive), [&](io_uring_sqe* fresh) {
+    if (channel.outgoing)
+      io_uring_prep_recv(fresh, channel.descriptor, nullptr, 0, 0);
+    else
+      io_uring_prep_recv_multishot(fresh, channel.descriptor, nullptr, 0, 0);
+  });
   sqe->flags |= IOSQE_BUFFER_SELECT;
   sqe->buf_group = buffer_group;
   sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
@@ -343,6 +347,7 @@ Result<Channel*> UringLoop::open_connection(const Address& address) {
   Result<int> descriptor = open_connecting(address);
   if (!descriptor) return std::unexpected(std::move(descriptor.error()));
   Channel* channel = adopt(*descriptor);
+  channel->outgoing = true;
   start_connect(*channel, address);
   return channel;
 }
@@ -438,7 +443,7 @@ void UringLoop::received(Channel& channel, const io_uring_cqe& completion) {
     depart(channel, true);
   }
   // The kernel ended it unasked (no buffer, no room for completions): a departure must still be noticed while nobody reads.
-  bool unasked = !more && !cancelled && (completion.res > 0 || completion.res == -ENOBUFS);
+  bool unasked = !more && !cancelled && !channel.outgoing && (completion.res > 0 || completion.res == -ENOBUFS);
   if (unasked && !channel.wants_bulk && channel.stash.view().size() <= stash_pause) arm(channel);
   keep_alive_ = &channel;
   run_ready();
