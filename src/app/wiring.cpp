@@ -7,9 +7,8 @@
 
 #include <algorithm>
 
+#include "app/routes.h"
 #include "base/random.h"
-#include "base/text.h"
-#include "pipeline/fixed_answer.h"
 #include "upstream/cluster.h"
 
 namespace portloom::app {
@@ -42,59 +41,6 @@ Result<io::Address> bind_address(const data::Address& address) {
   Result<std::vector<io::Address>> resolved = resolve(address);
   if (!resolved) return std::unexpected(std::move(resolved.error()));
   return resolved->front();
-}
-
-uint16_t method_bits(const std::vector<std::string>& methods) {
-  uint16_t bits = 0;
-  for (const std::string& method : methods) bits |= static_cast<uint16_t>(1u << static_cast<unsigned>(http::method_of(method)));
-  return bits;
-}
-
-void add_patterns(const config::ResolvedRoute& route, uint32_t index, uint16_t listener, std::vector<pipeline::Pattern>& patterns) {
-  pipeline::Pattern pattern;
-  pattern.route = index;
-  pattern.listener = listener;
-  pattern.methods = method_bits(route.match.method);
-  std::vector<std::string> hosts = route.match.host.empty() ? std::vector<std::string>{""} : route.match.host;
-  for (const std::string& host : hosts) {
-    pattern.host = host;
-    std::transform(pattern.host.begin(), pattern.host.end(), pattern.host.begin(), to_lower);
-    pattern.prefix = false;
-    for (const std::string& path : route.match.path) {
-      pattern.path = path;
-      patterns.push_back(pattern);
-    }
-    pattern.prefix = true;
-    for (const std::string& path : route.match.path_prefix) {
-      pattern.path = path;
-      patterns.push_back(pattern);
-    }
-    if (route.match.path.empty() && route.match.path_prefix.empty()) {
-      pattern.path = "/";
-      patterns.push_back(pattern);
-    }
-  }
-}
-
-uint16_t listener_index(const std::vector<std::string>& names, const std::string& name) {
-  auto found = std::find(names.begin(), names.end(), name);
-  return found == names.end() ? uint16_t{0} : static_cast<uint16_t>(found - names.begin());
-}
-
-Result<std::shared_ptr<const pipeline::RouteTable>> compile_routes(const config::Loaded& loaded,
-                                                                   const std::vector<std::string>& listeners) {
-  std::vector<pipeline::Route> routes;
-  std::vector<pipeline::Pattern> patterns;
-  for (const config::ResolvedRoute& route : loaded.document->resolved) {
-    auto index = static_cast<uint32_t>(routes.size());
-    routes.push_back({.index = index,
-                      .name = route.name,
-                      .methods = method_bits(route.match.method),
-                      .skip = route.skip,
-                      .config = loaded.place(route.at)});
-    add_patterns(route, index, listener_index(listeners, route.listener), patterns);
-  }
-  return pipeline::RouteTable::compile(std::move(routes), std::move(patterns));
 }
 
 // Fills one Plan.
@@ -149,19 +95,10 @@ class Builder {
     plan_.services[name] = own(std::make_unique<pipeline::Chain>(make_all(written, policy::default_service_policies(written)), *cluster));
   }
 
-  pipeline::Service* destination(const data::Part& to) {
-    if (const auto* service = to.as<config::ServiceDestination>()) return plan_.service(service->service);
-    const auto* answer = to.as<config::ResponseDestination>();
-    CHECK(answer != nullptr);
-    http::Headers headers;
-    for (const auto& [name, value] : answer->headers) headers.add(name, value);
-    return own(std::make_unique<pipeline::FixedAnswer>(answer->status, std::move(headers), answer->body.value_or("")));
-  }
-
   void add_route(const config::ResolvedRoute& route) {
-    pipeline::Service* to = destination(route.to);
+    pipeline::Service& to = make_destination(route.to, plan_);
     plan_.routes.push_back(
-        own(std::make_unique<pipeline::Chain>(make_all(route.policies, policy::default_route_policies(route.policies)), *to)));
+        own(std::make_unique<pipeline::Chain>(make_all(route.policies, policy::default_route_policies(route.policies)), to)));
   }
 
   void add_listener(uint16_t index) {
@@ -170,7 +107,7 @@ class Builder {
     std::vector<pipeline::Policy*> policies = make_all(parts, {});
     auto entry = std::make_unique<pipeline::Entry>();
     entry->internal_errors = listener.internal_errors();
-    pipeline::Service* end = listener.to.empty() ? router_ : destination(listener.to);
+    pipeline::Service* end = listener.to.empty() ? router_ : &make_destination(listener.to, plan_);
     entry->chain = std::make_unique<pipeline::Chain>(policies, *end);
     for (const pipeline::Route& route : plan_.snapshot().table->routes()) {
       if (route.skip.empty() || listener_index(plan_.snapshot().listeners, document_.resolved[route.index].listener) != index) continue;

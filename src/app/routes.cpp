@@ -1,0 +1,84 @@
+// app/routes.cpp
+//
+// A written match becomes one Pattern per host and path; a destination becomes the Service of its kind.
+#include "app/routes.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "pipeline/fixed_answer.h"
+
+namespace portloom::app {
+namespace {
+
+uint16_t method_bits(const std::vector<std::string>& methods) {
+  uint16_t bits = 0;
+  for (const std::string& method : methods) bits |= static_cast<uint16_t>(1u << static_cast<unsigned>(http::method_of(method)));
+  return bits;
+}
+
+void add_patterns(const config::ResolvedRoute& route, uint32_t index, uint16_t listener, std::vector<pipeline::Pattern>& patterns) {
+  pipeline::Pattern pattern;
+  pattern.route = index;
+  pattern.listener = listener;
+  pattern.methods = method_bits(route.match.method);
+  std::vector<std::string> hosts = route.match.host.empty() ? std::vector<std::string>{""} : route.match.host;
+  for (const std::string& host : hosts) {
+    pattern.host = host;
+    std::transform(pattern.host.begin(), pattern.host.end(), pattern.host.begin(), to_lower);
+    pattern.prefix = false;
+    for (const std::string& path : route.match.path) {
+      pattern.path = path;
+      patterns.push_back(pattern);
+    }
+    pattern.prefix = true;
+    for (const std::string& path : route.match.path_prefix) {
+      pattern.path = path;
+      patterns.push_back(pattern);
+    }
+    if (route.match.path.empty() && route.match.path_prefix.empty()) {
+      pattern.path = "/";
+      patterns.push_back(pattern);
+    }
+  }
+}
+
+}  // namespace
+
+uint16_t listener_index(const std::vector<std::string>& names, const std::string& name) {
+  auto found = std::find(names.begin(), names.end(), name);
+  return found == names.end() ? uint16_t{0} : static_cast<uint16_t>(found - names.begin());
+}
+
+Result<std::shared_ptr<const pipeline::RouteTable>> compile_routes(const config::Loaded& loaded,
+                                                                   const std::vector<std::string>& listeners) {
+  std::vector<pipeline::Route> routes;
+  std::vector<pipeline::Pattern> patterns;
+  for (const config::ResolvedRoute& route : loaded.document->resolved) {
+    auto index = static_cast<uint32_t>(routes.size());
+    routes.push_back({.index = index,
+                      .name = route.name,
+                      .methods = method_bits(route.match.method),
+                      .skip = route.skip,
+                      .config = loaded.place(route.at)});
+    add_patterns(route, index, listener_index(listeners, route.listener), patterns);
+  }
+  return pipeline::RouteTable::compile(std::move(routes), std::move(patterns));
+}
+
+pipeline::Service& make_destination(const data::Part& to, pipeline::Plan& plan) {
+  if (const auto* service = to.as<config::ServiceDestination>()) {
+    pipeline::Service* chain = plan.service(service->service);
+    CHECK(chain != nullptr);
+    return *chain;
+  }
+  const auto* answer = to.as<config::ResponseDestination>();
+  CHECK(answer != nullptr);
+  http::Headers headers;
+  for (const auto& [name, value] : answer->headers) headers.add(name, value);
+  plan.owned_services.push_back(std::make_unique<pipeline::FixedAnswer>(answer->status, std::move(headers), answer->body.value_or("")));
+  return *plan.owned_services.back();
+}
+
+}  // namespace portloom::app

@@ -1,0 +1,25 @@
+// app/routes.h
+//
+// From the document's routes to the table that matches and the Services that answer. Control thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/load.h"
+#include "pipeline/plan.h"
+#include "pipeline/router.h"
+
+namespace portloom::app {
+
+// The index of a listener among `names`; 0 when it is not there.
+uint16_t listener_index(const std::vector<std::string>& names, const std::string& name);
+
+// One Route per resolved route of the document, in its order. Code::invalid with the line when a pattern is refused.
+Result<std::shared_ptr<const pipeline::RouteTable>> compile_routes(const config::Loaded& loaded, const std::vector<std::string>& listeners);
+
+// What `to` leads to; the plan owns it. `plan.services` is complete by now, and a checked document names only those.
+pipeline::Service& make_destination(const data::Part& to, pipeline::Plan& plan);
+
+}  // namespace portloom::app
