@@ -1,6 +1,6 @@
 // http/client_connection.cpp
 //
-// Writing requests, reading responses, and the tunnel that an upgrade leaves behind.
+// Writing requests, reading responses.
 #include "http/client_connection.h"
 
 #include <algorithm>
@@ -91,50 +91,6 @@ class ResponseBody final : public BodySource {
   Framing::Kind kind_;
   uint64_t left_;
   bool keep_alive_;
-};
-
-// What remains of the connection after 101 or a CONNECT: bytes both ways.
-class UpgradeTunnel final : public Tunnel {
- public:
-  explicit UpgradeTunnel(ClientConnection& connection) : connection_(connection) {}
-
-  Task<void> run(io::Socket& near, uint64_t& bytes_in, uint64_t& bytes_out) override {
-    last_ = Agenda::current().now();
-    // As soon as one direction breaks, both end; an orderly end of one is passed on and the other goes on.
-    co_await all(move(near, connection_.socket_, bytes_in), move(connection_.socket_, near, bytes_out));
-  }
-
- private:
-  static constexpr Duration idle_max = 1h;
-  static Instant deadline() { return Agenda::current().now() + idle_max; }
-  Task<void> move(io::Socket& from, io::Socket& to, uint64_t& count) {
-    bool flushed = co_await to.flush(deadline());  // the switch may have come before all of the request had gone
-    if (!flushed) broken_ = true;
-    while (!broken_) {
-      io::Bulk bulk = co_await from.receive_bulk(64 * 1024, deadline());
-      if (bulk.arrival == io::Arrival::late && last_ + idle_max > Agenda::current().now()) continue;
-      if (bulk.arrival != io::Arrival::bytes) {
-        if (bulk.arrival != io::Arrival::end) broken_ = true;
-        break;
-      }
-      last_ = Agenda::current().now();
-      count += bulk.bytes.size();
-      bool sent = co_await to.send(std::move(bulk.bytes), {}, deadline());
-      if (!sent) {
-        broken_ = true;
-        break;
-      }
-    }
-    to.shutdown_write();
-    if (broken_) {
-      from.shutdown_write();  // the other direction may be waiting to send
-      from.shutdown_read();
-      to.shutdown_read();
-    }
-  }
-  ClientConnection& connection_;
-  Instant last_{};
-  bool broken_ = false;
 };
 
 void ClientConnection::start(Request& request, ExtraFields extra) {
@@ -271,7 +227,7 @@ Result<Response> ClientConnection::begin_body(Response response, Method method) 
   strip_hop_by_hop(response.headers, framing->upgrade);
   bool may_reuse = framing->keep_alive && !uploading() && !upload_failed_;
   switch (framing->kind) {
-    case Framing::Kind::tunnel: response.tunnel = std::make_unique<UpgradeTunnel>(*this); return response;
+    case Framing::Kind::tunnel: response.tunnel = std::make_unique<SocketBytes>(socket_); return response;
     case Framing::Kind::none: reusable_ = may_reuse; return response;
     case Framing::Kind::length: {
       std::string_view input = socket_.input();

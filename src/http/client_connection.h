@@ -50,7 +50,6 @@ class ClientConnection : public Pooled {
 
  private:
   friend class ResponseBody;
-  friend class UpgradeTunnel;
   void start(Request& request, ExtraFields extra);
   static Task<void> upload(ClientConnection* self, Request* request);
   Task<Result<void>> send_body(Request& request);

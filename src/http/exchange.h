@@ -1,14 +1,15 @@
 // http/exchange.h
 //
-// Request and Response: a head and a body, the same for every version of HTTP. Tunnel: what a connection becomes after an
-// upgrade. http/ knows nothing of routes or policies; pipeline/ adds what those need.
+// Request and Response: a head and a body, the same for every version of HTTP. An upgrade has one form here, that of HTTP/1
+// (Upgrade in a GET, answered by 101): HTTP/2 turns its extended CONNECT (RFC 8441) into it and back.
+// http/ knows nothing of routes or policies; pipeline/ adds what those need.
 #pragma once
 
 #include <memory>
 
 #include "http/body.h"
 #include "http/message.h"
-#include "io/socket.h"
+#include "http/tunnel.h"
 
 namespace portloom::http {
 
@@ -20,20 +21,11 @@ struct Request : RequestHead {
   Instant upload_progress{};  // when a piece of a streaming body was last passed on
 };
 
-// Bytes both ways from now on. Owns the far side.
-class Tunnel : public Pooled {
- public:
-  virtual ~Tunnel() = default;
-  // Moves bytes between `near` and the far side until both directions have ended; half-close is passed on. An idle limit
-  // ends it. Counts what came from and went to `near`.
-  virtual Task<void> run(io::Socket& near, uint64_t& bytes_in, uint64_t& bytes_out) = 0;
-};
-
 struct Response : ResponseHead {
   Response() = default;
   explicit Response(uint16_t code) { status = code; }
   Body body;
-  std::unique_ptr<Tunnel> tunnel;
+  std::unique_ptr<ByteStream> tunnel;  // bytes both ways from now on: the far side
 };
 
 }  // namespace portloom::http

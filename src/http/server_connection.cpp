@@ -17,6 +17,12 @@ namespace portloom::http {
 namespace {
 
 constexpr size_t copied_max = 16 * 1024;  // a body up to this size travels in the head's buffer
+constexpr std::string_view http2_preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+// Whether what is there can only be the preface of HTTP/2: "PRI" is no method of ours.
+bool is_preface(std::string_view input) {
+  return input.starts_with("PRI ") && http2_preface.starts_with(input.substr(0, http2_preface.size()));
+}
 
 }  // namespace
 
@@ -47,6 +53,13 @@ Task<Incoming> ServerConnection::next(Request& request) {
   HeadParser parser(settings_.heads);
   Instant deadline = never;
   while (true) {
+    if (!served_ && settings_.http2 && is_preface(socket_.input())) {
+      if (socket_.input().size() >= http2_preface.size()) co_return Incoming::http2;
+      if (deadline == never) deadline = Agenda::current().now() + settings_.head_timeout;
+      io::Arrival more = co_await socket_.receive(deadline);
+      if (more == io::Arrival::bytes) continue;
+      co_return Incoming::end;
+    }
     size_t consumed = 0;
     HeadParser::State state = parser.parse_request(socket_.input(), request, consumed);
     if (state == HeadParser::State::complete) {
@@ -334,7 +347,13 @@ Task<bool> ServerConnection::finish() {
   co_return true;
 }
 
-Task<void> ServerConnection::reply_and_close(Bytes message) {
+Task<void> ServerConnection::refuse(Response& response, const Headers& extra) {
+  Framing framing;
+  framing.kind = Framing::Kind::length;
+  framing.length = response.body.bytes().size();
+  framing.keep_alive = false;
+  Bytes message = response_head(response, framing, extra, response.body.bytes());
+  body_out_ = framing.length;
   Instant deadline = Agenda::current().now() + ServerSettings::drain_timeout;
   if (socket_.sending()) co_await socket_.flush(deadline);
   if (socket_.sending() || socket_.send_broken()) co_return;

@@ -11,6 +11,7 @@
 #include "async/event.h"
 #include "base/bytes.h"
 #include "base/pool.h"
+#include "io/transport.h"
 
 namespace portloom::io {
 
@@ -56,11 +57,13 @@ struct Sending : Pooled {
 };
 
 struct Channel : Link, Pooled {
-  explicit Channel(Loop& owner) : loop(owner) {}
+  Channel(Loop& owner, Transport& carrier) : loop(owner), transport(carrier) {}
   ~Channel() { delete sending; }
   std::string_view input() const { return stash.empty() ? lent : stash.view(); }
 
   Loop& loop;
+  Transport& transport;
+  Layer* above = nullptr;  // what stands on this channel in the place of its reader and writer
   int descriptor = -1;
   uint16_t inflight = 0;        // io_uring: operations whose completion is still to come
   uint32_t bulk_max = 0;        // how much whoever waits in receive_bulk will take

@@ -153,7 +153,7 @@ void EpollLoop::turn(Duration wait_max) {
 }
 
 Channel* EpollLoop::adopt(int descriptor) {
-  auto* channel = new Channel(*this);
+  auto* channel = new Channel(*this, *this);
   channel->descriptor = descriptor;
   channels_.push_back(*channel);
   epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.ptr = channel}};
@@ -183,10 +183,10 @@ void EpollLoop::handle(Channel& channel, uint32_t events) {
     if ((events & (EPOLLERR | EPOLLHUP)) != 0 && (events & EPOLLIN) == 0) depart(channel, (events & EPOLLERR) != 0);
   }
   if (channel.reader != nullptr && !channel.reader->linked()) {
-    if (channel.wants_bulk ? poll_bulk(channel, channel.bulk_max) : poll_input(channel)) wake(channel.reader);
+    if (channel.wants_bulk ? poll_bulk(channel, channel.bulk_max) : poll_input(channel)) wake_reader(channel);
   } else if (channel.hung_up && !channel.ended) {
     // Nobody reads: the end is announced, and found again by whoever reads next.
-    channel.departure.set();
+    announce_departure(channel);
     if ((events & EPOLLERR) != 0) channel.broken = true;
   }
 }
@@ -273,7 +273,7 @@ Result<Channel*> EpollLoop::open_connection(const Address& address) {
   Result<int> descriptor = open_connecting(address);
   if (!descriptor) return std::unexpected(std::move(descriptor.error()));
   // Connect first and register then: an unconnected socket would report a hang-up at once.
-  auto* channel = new Channel(*this);
+  auto* channel = new Channel(*this, *this);
   channel->descriptor = *descriptor;
   channels_.push_back(*channel);
   start_connect(*channel, address);

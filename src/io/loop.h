@@ -32,7 +32,7 @@ struct Port {
   int error = 0;
 };
 
-class Loop : public Agenda {
+class Loop : public Agenda, public Transport {
  public:
   static Loop& current() { return static_cast<Loop&>(Agenda::current()); }
   explicit Loop(Instant start) : Agenda(start) {}
@@ -43,17 +43,9 @@ class Loop : public Agenda {
   // Messages from other threads, delivered at the top of a turn.
   Mailbox& mailbox() { return mailbox_; }
 
-  // Primitives for Socket and Listener.
+  // Primitives for Socket and Listener, beside those of Transport.
   virtual Channel* adopt(int descriptor) = 0;                                // a connected (or connecting) non-blocking socket
-  virtual bool poll_input(Channel& channel) = 0;                             // true: fresh, ended or broken is set now
-  virtual bool poll_bulk(Channel& channel, size_t bytes) = 0;                // true: bulk, ended or broken is set now
-  virtual void expect_bulk(Channel&) {}                                      // body mode follows: what head mode has armed may go
-  virtual void watch(Channel& channel) = 0;                                  // departure will be noticed while nobody reads
-  virtual void start_send(Channel& channel) = 0;                             // channel.sending is there; reset to null when it has gone
   virtual void start_connect(Channel& channel, const Address& address) = 0;  // wakes writer; connected or broken is set
-  virtual void shutdown_write(Channel& channel) = 0;
-  virtual void shutdown_read(Channel& channel) = 0;  // our reader sees the end
-  virtual void release(Channel& channel) = 0;
   virtual Result<std::unique_ptr<Port>> open_port(const Address& address, bool shared) = 0;
   virtual Result<Channel*> open_connection(const Address& address) = 0;
 
@@ -61,13 +53,24 @@ class Loop : public Agenda {
   void wake(ReadyNode* node) {
     if (node != nullptr && !node->linked()) make_ready(*node);
   }
+  void wake_reader(Channel& channel) {
+    if (channel.above != nullptr)
+      channel.above->input_came();
+    else
+      wake(channel.reader);
+  }
   void depart(Channel& channel, bool broken) {
     if (broken)
       channel.broken = true;
     else
       channel.ended = true;
-    wake(channel.reader);
+    wake_reader(channel);
+    announce_departure(channel);
+  }
+  // The end is known and will be found by whoever reads next.
+  static void announce_departure(Channel& channel) {
     channel.departure.set();
+    if (channel.above != nullptr) channel.above->peer_departed();
   }
   // After the reader has run: what it left of the lent bytes moves to the channel.
   static void keep_rest(Channel& channel) {
@@ -78,7 +81,10 @@ class Loop : public Agenda {
   void finish_send(Channel& channel, bool broken) {
     delete std::exchange(channel.sending, nullptr);
     if (broken) channel.send_broken = true;
-    wake(channel.writer);
+    if (channel.above != nullptr)
+      channel.above->output_gone();
+    else
+      wake(channel.writer);
   }
   Mailbox mailbox_;
 };

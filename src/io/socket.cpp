@@ -92,7 +92,7 @@ void Socket::post(Bytes first, Bytes second) {
   if (first.empty() && second.empty()) return;
   if (channel_->send_broken) return;
   channel_->sending = new Sending{.pieces = {std::move(first), std::move(second)}};
-  channel_->loop.start_send(*channel_);
+  channel_->transport.start_send(*channel_);
 }
 
 Result<Accepted> Listener::AcceptAwaiter::await_resume() {

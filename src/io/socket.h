@@ -29,7 +29,7 @@ class [[nodiscard]] ReceiveAwaiter {
   ~ReceiveAwaiter() {
     if (channel_.reader == &node_) channel_.reader = nullptr;
   }
-  bool await_ready() { return channel_.fresh || channel_.ended || channel_.broken || channel_.loop.poll_input(channel_); }
+  bool await_ready() { return channel_.fresh || channel_.ended || channel_.broken || channel_.transport.poll_input(channel_); }
   void await_suspend(std::coroutine_handle<> awaiting) {
     CHECK(channel_.reader == nullptr);
     node_.handle = awaiting;
@@ -72,7 +72,7 @@ class [[nodiscard]] BulkAwaiter {
   }
   bool await_ready() {
     channel_.bulk_max = static_cast<uint32_t>(bytes_max_);
-    return !channel_.input().empty() || channel_.ended || channel_.broken || channel_.loop.poll_bulk(channel_, bytes_max_);
+    return !channel_.input().empty() || channel_.ended || channel_.broken || channel_.transport.poll_bulk(channel_, bytes_max_);
   }
   void await_suspend(std::coroutine_handle<> awaiting) {
     CHECK(channel_.reader == nullptr);
@@ -128,7 +128,7 @@ class Socket {
   explicit operator bool() const { return channel_ != nullptr; }
   void close() {
     Channel* channel = std::exchange(channel_, nullptr);
-    if (channel != nullptr) channel->loop.release(*channel);
+    if (channel != nullptr) channel->transport.release(*channel);
   }
 
   // Head mode. What has arrived and was not consumed; valid until the caller suspends.
@@ -155,9 +155,9 @@ class Socket {
   }
   bool sending() const { return channel_->sending != nullptr; }
   bool send_broken() const { return channel_->send_broken; }
-  void shutdown_write() { channel_->loop.shutdown_write(*channel_); }
+  void shutdown_write() { channel_->transport.shutdown_write(*channel_); }
   // The reader sees the end of the stream, whatever the peer does.
-  void shutdown_read() { channel_->loop.shutdown_read(*channel_); }
+  void shutdown_read() { channel_->transport.shutdown_read(*channel_); }
 
   // Set once the peer has sent its FIN (ended()) or the connection broke (broken()). Known without reading only while
   // head mode is armed (a receive() was called before).
@@ -165,10 +165,12 @@ class Socket {
   bool ended() const { return channel_->ended; }
   bool broken() const { return channel_->broken; }
   // A long body follows: head mode ends now and not with the first bulk read that finds nothing.
-  void expect_bulk() { channel_->loop.expect_bulk(*channel_); }
+  void expect_bulk() { channel_->transport.expect_bulk(*channel_); }
   // Tells the loop to watch for the peer's departure while nobody reads.
-  void watch() { channel_->loop.watch(*channel_); }
+  void watch() { channel_->transport.watch(*channel_); }
   int descriptor() const { return channel_->descriptor; }
+  // For a layer that stands on this connection from now on: nothing is being read or sent by anybody else.
+  Channel* detach() { return std::exchange(channel_, nullptr); }
 
  private:
   Channel* channel_ = nullptr;

@@ -226,7 +226,7 @@ void UringLoop::turn(Duration wait_max) {
 }
 
 Channel* UringLoop::adopt(int descriptor) {
-  auto* channel = new Channel(*this);
+  auto* channel = new Channel(*this, *this);
   channel->descriptor = descriptor;
   channels_.push_back(*channel);
   return channel;
@@ -427,7 +427,7 @@ void UringLoop::received(Channel& channel, const io_uring_cqe& completion) {
       channel.stash.append(bytes, channel.cancelling ? stash_pause : 0);
     }
     channel.fresh = true;
-    wake(channel.reader);
+    wake_reader(channel);
     if (channel.stash.view().size() > stash_pause) disarm(channel);
   } else if (completion.res == 0) {
     depart(channel, false);
@@ -463,7 +463,7 @@ void UringLoop::received_bulk(Channel& channel, int result) {
       channel.stash.append(bytes);  // its reader has gone; the bytes stay
       channel.fresh = true;
     }
-    wake(channel.reader);
+    wake_reader(channel);
   } else if (result == 0) {
     depart(channel, false);
   } else if (result != -ECANCELED) {

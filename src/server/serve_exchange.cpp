@@ -41,24 +41,24 @@ void choose_request_id(pipeline::Record& record, http::Headers& headers, Random&
 
 }  // namespace
 
-Task<bool> Server::serve_exchange(Connection& connection) {
+Task<bool> Server::serve_exchange(Connection& connection, http::ServerStream& stream) {
   Exchange exchange(*workplace_.plan, connection.peer);
   Request request(exchange, exchange.record.call);
 
   // 2. read
-  http::Incoming incoming = co_await connection.http.next(request);
-  if (incoming == http::Incoming::end) co_return false;
-  if (incoming == http::Incoming::failed) co_return co_await refuse(connection);
+  http::Incoming incoming = co_await stream.next(request);
+  if (incoming == http::Incoming::failed) co_return co_await refuse(exchange, connection, stream);
+  if (incoming != http::Incoming::request) co_return false;
 
   // 3.-7. open, match, policies, route, destination: dropped as soon as the client has gone
-  open(exchange, request, connection);
+  open(exchange, request, connection, stream);
   Task<Response> answering = answer(exchange, request);
-  std::optional<Response> response = co_await unless(connection.http.socket().departure(), answering);
-  if (!response && !connection.http.socket().broken())  // a FIN may be a half-close: the client gets a moment
+  std::optional<Response> response = co_await unless(stream.departure(), answering);
+  if (!response && !stream.broken())  // a FIN may be a half-close: the client gets a moment
     response = co_await before(exchange.now() + door_.gone_grace, answering);
   if (!response) {
     exchange.record.fault = Error{Code::client_gone, Side::client, Progress::nothing, "the client went away"};
-    close(exchange, connection);
+    close(exchange, stream);
     co_return false;
   }
 
@@ -67,69 +67,60 @@ Task<bool> Server::serve_exchange(Connection& connection) {
     pipeline::render(*response, exchange, door_.internal_errors);
     exchange.record.status = response->status;
     if (response->fault) exchange.record.fault = response->fault;
-    exchange.record.complete = co_await connection.http.reply(*response, exchange.reply_headers);
-    if (exchange.record.complete || !cut_short(exchange, connection)) break;
-    response.emplace(pipeline::deny(connection.http.fault()));  // nothing was sent of it: that it failed can still be said
+    exchange.record.complete = co_await stream.reply(*response, exchange.reply_headers);
+    if (exchange.record.complete || !cut_short(exchange, stream)) break;
+    response.emplace(pipeline::deny(stream.fault()));  // nothing was sent of it: that it failed can still be said
   }
-  if (exchange.record.complete && response->tunnel)
-    co_await response->tunnel->run(connection.http.socket(), exchange.record.bytes_in, exchange.record.bytes_out);
-  bool tunnelled = response->tunnel != nullptr;
+  bool tunnelled = exchange.record.complete && response->tunnel != nullptr;
+  if (tunnelled) {
+    std::unique_ptr<http::ByteStream> near = stream.tunnel();
+    co_await http::relay(*near, *response->tunnel, exchange.record.bytes_in, exchange.record.bytes_out);
+  }
   response.reset();  // leases and permits go back before the next request
-  close(exchange, connection);
+  close(exchange, stream);
   if (!exchange.record.complete || tunnelled) co_return false;
-  co_return co_await connection.http.finish();
+  co_return co_await stream.finish();
 }
 
 // The reply did not go out whole: says why in the record. True when nothing went out, so that another can.
-bool Server::cut_short(Exchange& exchange, const Connection& connection) {
-  using enum http::ServerConnection::Cut;
-  if (connection.http.cut() == none)
+bool Server::cut_short(Exchange& exchange, const http::ServerStream& stream) {
+  using enum http::ServerStream::Cut;
+  if (stream.cut() == none)
     exchange.record.fault = Error{Code::client_gone, Side::client, Progress::body, "the client went away"};
   else
-    exchange.record.fault = connection.http.fault();
-  return connection.http.cut() == before_reply;
+    exchange.record.fault = stream.fault();
+  return stream.cut() == before_reply;
 }
 
 // A head that could not be read: there is no request, but the answer and its account are the same.
-Task<bool> Server::refuse(Connection& connection) {
-  Exchange exchange(*workplace_.plan, connection.peer);
+Task<bool> Server::refuse(Exchange& exchange, Connection& connection, http::ServerStream& stream) {
   pipeline::Record& record = exchange.record;
   http::Headers none;
   choose_request_id(record, none, workplace_.random);
   record.time = Agenda::current().wall_now();
   record.begun = exchange.now();
   record.client = connection.peer.text;
+  record.protocol = stream.protocol();
   record.listener = door_.name;
   record.listener_index = door_.index;
-  record.fault = connection.http.fault();
-  record.status = pipeline::status_of(record.fault->code, record.fault->side);
-  std::string body = pipeline::problem_text(record.status, *record.fault, record.id(), door_.internal_errors);
-  http::ResponseHead head;
-  head.status = record.status;
-  head.headers.add(http::Name::content_type, "application/problem+json");
-  http::Framing framing;
-  framing.kind = http::Framing::Kind::length;
-  framing.length = body.size();
-  framing.keep_alive = false;
-  http::Writer message;
-  write_response_head(message, head, framing);
-  message.text(body);
-  record.bytes_out = body.size();
+  record.fault = stream.fault();
+  Response response = pipeline::deny(*record.fault);
+  pipeline::render(response, exchange, door_.internal_errors);
+  record.status = response.status;
   record.complete = true;
-  co_await connection.http.reply_and_close(message.finish());
-  record.duration = exchange.now() - record.begun;
-  if (workplace_.sink != nullptr && !door_.quiet) workplace_.sink->write(record);
+  co_await stream.refuse(response, exchange.reply_headers);
+  close(exchange, stream);
   co_return false;
 }
 
-void Server::open(Exchange& exchange, Request& request, Connection& connection) {
+void Server::open(Exchange& exchange, Request& request, Connection& connection, const http::ServerStream& stream) {
   pipeline::Record& record = exchange.record;
   record.time = Agenda::current().wall_now();
   record.begun = exchange.now();
   record.line = request.line_bytes();
   record.method = request.method_text();
   record.path = request.path_and_query();
-  record.protocol = request.minor == 0 ? "HTTP/1.0" : "HTTP/1.1";
+  record.protocol = stream.protocol();
   record.listener = door_.name;
   record.listener_index = door_.index;
   record.client = exchange.client = connection.peer.text;
@@ -169,10 +160,10 @@ void Server::open(Exchange& exchange, Request& request, Connection& connection) 
   return exchange.plan->entry(door_.index).chain_for(exchange.route).call(request);
 }
 
-void Server::close(Exchange& exchange, Connection& connection) {
+void Server::close(Exchange& exchange, const http::ServerStream& stream) {
   pipeline::Record& record = exchange.record;
-  record.bytes_in += connection.http.body_bytes_in();
-  record.bytes_out += connection.http.body_bytes_out();
+  record.bytes_in += stream.body_bytes_in();
+  record.bytes_out += stream.body_bytes_out();
   record.duration = exchange.now() - record.begun;
   if (workplace_.sink != nullptr && !door_.quiet) workplace_.sink->write(record);
 }

@@ -4,6 +4,7 @@
 #include "server/server.h"
 
 #include "async/race.h"
+#include "http/server_connection.h"
 #include "server/connection.h"
 
 namespace portloom::server {
@@ -22,7 +23,7 @@ Server::~Server() = default;
 void Server::retire_connections(bool fresh_too) {
   retiring_ = true;
   for (Connection* connection = connections_.front(); connection != nullptr; connection = connections_.after(*connection))
-    connection->http.retire(fresh_too);
+    connection->retire(fresh_too);
 }
 
 void Server::close_port() {
@@ -31,7 +32,7 @@ void Server::close_port() {
   while (listener_) {
     std::optional<io::Accepted> waiting = listener_->accept_last();
     if (!waiting) break;
-    scope_.spawn(serve_connection, this, std::make_unique<io::Accepted>(std::move(*waiting)));
+    serve(std::move(*waiting));
   }
   listener_.reset();  // an open port that nobody accepts from would let clients wait
 }
@@ -42,7 +43,7 @@ Task<void> Server::accept(Server* self) {
     Result<io::Accepted> accepted = co_await self->listener_->accept();
     if (accepted) {
       bool full = self->workplace_.connections->load() >= self->workplace_.connections_max;
-      if (!full) self->scope_.spawn(serve_connection, self, std::make_unique<io::Accepted>(std::move(*accepted)));
+      if (!full) self->serve(std::move(*accepted));
       if (++run % 64 == 0) co_await yield();  // an accept storm starves nobody (C10)
       continue;
     }
@@ -52,12 +53,16 @@ Task<void> Server::accept(Server* self) {
   }
 }
 
-// `accepted` is on the heap and given back at once: frames keep a copy of their arguments, and most connections are idle.
-Task<void> Server::serve_connection(Server* self, std::unique_ptr<io::Accepted> accepted) {
-  Connection connection(*self, std::move(*accepted));
-  accepted.reset();
-  while (co_await connection.http.wait()) {
-    if (!co_await self->serve_exchange(connection)) break;
+void Server::serve(io::Accepted accepted) {
+  auto connection = std::make_unique<Connection>(*this, accepted.peer);
+  scope_.spawn(serve_http1, this, std::move(connection), std::move(accepted.socket));
+}
+
+Task<void> Server::serve_http1(Server* self, std::unique_ptr<Connection> connection, io::Socket socket) {
+  http::ServerConnection http(std::move(socket), self->door_.connection);
+  connection->serve(http);
+  while (co_await http.wait()) {
+    if (!co_await self->serve_exchange(*connection, http)) break;
   }
 }
 

@@ -12,7 +12,7 @@
 #include "async/scope.h"
 #include "base/random.h"
 #include "http/cidr.h"
-#include "http/server_connection.h"
+#include "http/stream.h"
 #include "io/shared.h"
 #include "io/socket.h"
 #include "pipeline/exchange.h"
@@ -58,13 +58,15 @@ class Server {
  private:
   struct Connection;
   static Task<void> accept(Server* self);
-  static Task<void> serve_connection(Server* self, std::unique_ptr<io::Accepted> accepted);
-  Task<bool> serve_exchange(Connection& connection);
-  Task<bool> refuse(Connection& connection);
-  static bool cut_short(pipeline::Exchange& exchange, const Connection& connection);
+  static Task<void> serve_http1(Server* self, std::unique_ptr<Connection> connection, io::Socket socket);
+  void serve(io::Accepted accepted);
+  // False when no further request may follow on this connection.
+  Task<bool> serve_exchange(Connection& connection, http::ServerStream& stream);
+  Task<bool> refuse(pipeline::Exchange& exchange, Connection& connection, http::ServerStream& stream);
+  static bool cut_short(pipeline::Exchange& exchange, const http::ServerStream& stream);
   Task<pipeline::Response> answer(pipeline::Exchange& exchange, pipeline::Request& request);
-  void open(pipeline::Exchange& exchange, pipeline::Request& request, Connection& connection);
-  void close(pipeline::Exchange& exchange, Connection& connection);
+  void open(pipeline::Exchange& exchange, pipeline::Request& request, Connection& connection, const http::ServerStream& stream);
+  void close(pipeline::Exchange& exchange, const http::ServerStream& stream);
 
   Workplace& workplace_;
   Door door_;

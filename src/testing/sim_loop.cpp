@@ -188,9 +188,9 @@ void SimLoop::happen(End& end, Kind kind) {
     case Kind::send: return push(end);
     case Kind::depart:  // announced; the end is found by whoever reads next
       if (end.in().reset <= now()) channel.broken = true;
-      return channel.departure.set();
+      return announce_departure(channel);
     case Kind::read:
-      if (read(end) && channel.reader != nullptr) wake(channel.reader);
+      if (read(end) && channel.reader != nullptr) wake_reader(channel);
   }
 }
 
@@ -200,7 +200,7 @@ SimLoop::End* SimLoop::find(int descriptor) {
 }
 
 SimLoop::End& SimLoop::make_end(std::shared_ptr<Line> line, int side) {
-  auto* channel = new Channel(*this);
+  auto* channel = new Channel(*this, *this);
   channel->descriptor = next_descriptor_++;
   return ends_.emplace(channel->descriptor, End{.channel = channel, .line = std::move(line), .side = side, .to = {}}).first->second;
 }

@@ -1,0 +1,39 @@
+// io/transport.h
+//
+// What carries a channel's bytes. An engine of the loop is one Transport; TLS, which stands on another channel, is a second.
+// io::Socket asks the Transport of its channel and does not know which it is. A Layer is told by the engine, inside a turn,
+// what happened to the channel below it; it marks tasks ready and never resumes one (C6).
+#pragma once
+
+#include <cstddef>
+
+namespace portloom::io {
+
+struct Channel;
+
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  virtual bool poll_input(Channel& channel) = 0;               // true: fresh, ended or broken is set now
+  virtual bool poll_bulk(Channel& channel, size_t bytes) = 0;  // true: bulk, ended or broken is set now
+  virtual void expect_bulk(Channel&) {}                        // body mode follows: what head mode has armed may go
+  virtual void watch(Channel& channel) = 0;                    // departure will be noticed while nobody reads
+  virtual void start_send(Channel& channel) = 0;               // channel.sending is there; reset to null when it has gone
+  virtual void shutdown_write(Channel& channel) = 0;
+  virtual void shutdown_read(Channel& channel) = 0;  // our reader sees the end
+  virtual void release(Channel& channel) = 0;
+};
+
+// Stands on a channel in the place of its reader and writer.
+class Layer {
+ public:
+  virtual ~Layer() = default;
+  // Where a reader would have been woken: lent, stash or bulk has more, or ended or broken is set.
+  virtual void input_came() = 0;
+  // A send has ended: `sending` is null; send_broken says how.
+  virtual void output_gone() = 0;
+  // The peer has sent its FIN or the connection broke; there may be unread bytes before it.
+  virtual void peer_departed() = 0;
+};
+
+}  // namespace portloom::io
