@@ -1,6 +1,6 @@
 // base/pool.cpp
 //
-// Size classes: every 64 bytes up to 4 KiB, then powers of two up to 128 KiB; larger goes to malloc. A class keeps
+// Size classes: every 32 bytes up to 4 KiB, then powers of two up to 128 KiB; larger goes to malloc. A class keeps
 // at most `kept_bytes` of free memory, so that a burst of large buffers is given back.
 #include "base/pool.h"
 
@@ -32,7 +32,7 @@ void pool_release(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace {
 
-constexpr size_t step = 64;
+constexpr size_t step = 32;
 constexpr size_t fine_max = 4096;
 constexpr size_t coarse_max = 128 * 1024;
 constexpr size_t fine_classes = fine_max / step;
