@@ -8,8 +8,6 @@
 #include <array>
 #include <cstring>
 
-#include <sys/socket.h>
-
 #include "async/race.h"
 #include "base/text.h"
 
@@ -261,9 +259,7 @@ void ServerConnection::cut(const Framing& framing, bool nothing_sent) {
   if (nothing_sent) return;
   keep_alive_ = false;
   broken_ = true;
-  if (framing.kind != Framing::Kind::until_close) return;
-  linger hard{.l_onoff = 1, .l_linger = 0};  // an orderly end would be the end of the body: close with a reset
-  ::setsockopt(socket_.descriptor(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+  if (framing.kind == Framing::Kind::until_close) socket_.end_with_reset();  // an orderly end would be the end of the body
 }
 
 Task<bool> ServerConnection::stream(Response& response, const Framing& framing, Bytes head) {

@@ -28,6 +28,15 @@ std::unexpected<Error> system_failure(int error, std::string_view doing, const A
 
 }  // namespace
 
+void Loop::send_now(Channel& channel, std::string_view bytes) {
+  [[maybe_unused]] ssize_t sent = ::send(channel.descriptor, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void Loop::end_with_reset(Channel& channel) {
+  linger hard{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(channel.descriptor, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+}
+
 Port::~Port() {
   if (accepted != nullptr) accepted->loop.release(*accepted);
 }

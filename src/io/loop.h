@@ -49,10 +49,10 @@ class Loop : public Agenda, public Transport {
   virtual Result<std::unique_ptr<Port>> open_port(const Address& address, bool shared) = 0;
   virtual Result<Channel*> open_connection(const Address& address) = 0;
 
- protected:
-  void wake(ReadyNode* node) {
-    if (node != nullptr && !node->linked()) make_ready(*node);
-  }
+  void send_now(Channel& channel, std::string_view bytes) override;
+  void end_with_reset(Channel& channel) override;
+
+  // For whatever carries a channel: an engine, or a layer that stands on another channel.
   void wake_reader(Channel& channel) {
     if (channel.above != nullptr)
       channel.above->input_came();
@@ -72,11 +72,6 @@ class Loop : public Agenda, public Transport {
     channel.departure.set();
     if (channel.above != nullptr) channel.above->peer_departed();
   }
-  // After the reader has run: what it left of the lent bytes moves to the channel.
-  static void keep_rest(Channel& channel) {
-    if (!channel.lent.empty()) channel.stash.append(channel.lent);
-    channel.lent = {};
-  }
   // The send has ended, well or not.
   void finish_send(Channel& channel, bool broken) {
     delete std::exchange(channel.sending, nullptr);
@@ -85,6 +80,16 @@ class Loop : public Agenda, public Transport {
       channel.above->output_gone();
     else
       wake(channel.writer);
+  }
+
+ protected:
+  void wake(ReadyNode* node) {
+    if (node != nullptr && !node->linked()) make_ready(*node);
+  }
+  // After the reader has run: what it left of the lent bytes moves to the channel.
+  static void keep_rest(Channel& channel) {
+    if (!channel.lent.empty()) channel.stash.append(channel.lent);
+    channel.lent = {};
   }
   Mailbox mailbox_;
 };

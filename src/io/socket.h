@@ -159,6 +159,9 @@ class Socket {
   // The reader sees the end of the stream, whatever the peer does.
   void shutdown_read() { channel_->transport.shutdown_read(*channel_); }
 
+  // Closing resets the connection from now on, so that what was cut off does not look complete.
+  void end_with_reset() { channel_->transport.end_with_reset(*channel_); }
+
   // Set once the peer has sent its FIN (ended()) or the connection broke (broken()). Known without reading only while
   // head mode is armed (a receive() was called before).
   Event& departure() { return channel_->departure; }
@@ -169,7 +172,8 @@ class Socket {
   // Tells the loop to watch for the peer's departure while nobody reads.
   void watch() { channel_->transport.watch(*channel_); }
   int descriptor() const { return channel_->descriptor; }
-  // For a layer that stands on this connection from now on: nothing is being read or sent by anybody else.
+  // For a layer that stands on this connection, and that it is handed to: nothing is being read or sent by anybody else.
+  Channel& channel() { return *channel_; }
   Channel* detach() { return std::exchange(channel_, nullptr); }
 
  private:

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string_view>
 
 namespace portloom::io {
 
@@ -21,6 +22,10 @@ class Transport {
   virtual void start_send(Channel& channel) = 0;               // channel.sending is there; reset to null when it has gone
   virtual void shutdown_write(Channel& channel) = 0;
   virtual void shutdown_read(Channel& channel) = 0;  // our reader sees the end
+  // Last words before the release, as far as they go without waiting. Nothing is being sent.
+  virtual void send_now(Channel& channel, std::string_view bytes) = 0;
+  // The release will reset the connection: an orderly end would look like the end of what was being sent.
+  virtual void end_with_reset(Channel& channel) = 0;
   virtual void release(Channel& channel) = 0;
 };
 
@@ -32,6 +37,8 @@ class Layer {
   virtual void input_came() = 0;
   // A send has ended: `sending` is null; send_broken says how.
   virtual void output_gone() = 0;
+  // Somebody waits for that: it is to be noticed at once.
+  virtual bool awaits_output() const = 0;
   // The peer has sent its FIN or the connection broke; there may be unread bytes before it.
   virtual void peer_departed() = 0;
 };

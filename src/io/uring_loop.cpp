@@ -299,7 +299,9 @@ void UringLoop::submit_send(Channel& channel, size_t count, int flags, bool quie
 }
 
 bool UringLoop::somebody_waits_for_quick_sends() const {
-  return std::any_of(quick_.begin(), quick_.end(), [](const Channel* channel) { return channel->writer != nullptr; });
+  return std::any_of(quick_.begin(), quick_.end(), [](const Channel* channel) {
+    return channel->above != nullptr ? channel->above->awaits_output() : channel->writer != nullptr;
+  });
 }
 
 // Completions of quick sends mean that they are not over; their handling follows in order (sent()).

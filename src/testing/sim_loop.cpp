@@ -266,7 +266,7 @@ void SimLoop::release(Channel& channel) {
   End& end = *find(channel.descriptor);
   if (lent_to_ == &channel) lent_to_ = nullptr;
   if (end.line != nullptr) {
-    bool abrupt = end.in().held > 0 && network.reset_on_unread_close;
+    bool abrupt = end.resets || (end.in().held > 0 && network.reset_on_unread_close);
     Instant arrives = now() + network.latency;
     Instant& mark = abrupt ? end.out().reset : end.out().end;
     mark = std::min(mark, arrives);
@@ -376,5 +376,17 @@ void SimLoop::shutdown_write(Channel& channel) {
   if (channel.sending != nullptr) finish_send(channel, true);  // what had not gone never goes
   channel.send_broken = true;
 }
+
+void SimLoop::send_now(Channel& channel, std::string_view bytes) {
+  End& end = *find(channel.descriptor);
+  if (end.line == nullptr || end.in().reset <= now() || !end.peer_open() || end.out().end != never) return;
+  Pipe& out = end.out();
+  size_t part = std::min(bytes.size(), network.pipe_bytes - std::min(network.pipe_bytes, out.held));
+  if (part == 0) return;
+  out.segments.push_back({now() + network.latency, Bytes::copy(bytes.substr(0, part))});
+  out.held += part;
+}
+
+void SimLoop::end_with_reset(Channel& channel) { find(channel.descriptor)->resets = true; }
 
 }  // namespace portloom::testing

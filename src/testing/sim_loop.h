@@ -65,6 +65,8 @@ class SimLoop final : public io::Loop {
   void start_connect(io::Channel& channel, const io::Address& address) override;
   void shutdown_write(io::Channel& channel) override;
   void shutdown_read(io::Channel& channel) override;
+  void send_now(io::Channel& channel, std::string_view bytes) override;
+  void end_with_reset(io::Channel& channel) override;
   void release(io::Channel& channel) override;
   Result<std::unique_ptr<io::Port>> open_port(const io::Address& address, bool shared) override;
   Result<io::Channel*> open_connection(const io::Address& address) override;
@@ -92,6 +94,7 @@ class SimLoop final : public io::Loop {
     int side;
     Instant connects = never;
     io::Address to;
+    bool resets = false;  // when it is released
     Pipe& in() const { return line->pipes[side]; }
     Pipe& out() const { return line->pipes[1 - side]; }
     bool peer_open() const { return line->open[1 - side]; }
