@@ -42,7 +42,7 @@ TEST(Draw, RefusesAServiceWhoseHostCannotBeFound) {
                         "routes: [{match: {path_prefix: /}, to: a}]\n",
                         make_catalogue());
   ASSERT_TRUE(loaded);
-  Result<std::shared_ptr<const Blueprint>> drawn = draw(std::move(loaded));
+  Result<std::shared_ptr<const Blueprint>> drawn = draw(std::move(loaded), {});
   ASSERT_FALSE(drawn.has_value());
   EXPECT_NE(drawn.error().detail.find("t.yaml:3: service a: cannot resolve no.such.host.invalid"), std::string::npos)
       << drawn.error().detail;

@@ -105,8 +105,11 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : exit_usage;
   }
-  if (*check)
-    return config::check_command(check_files, *config::parse_problem_format(format), print, std::cout, std::cerr, app::make_catalogue());
+  if (*check) {
+    config::Loaded loaded = config::load(check_files, app::make_catalogue());
+    app::load_materials(loaded);
+    return config::check_command(loaded, *config::parse_problem_format(format), print, std::cout, std::cerr);
+  }
   if (*schema) {
     std::cout << config::schema(app::make_catalogue()) << "\n";
     return 0;

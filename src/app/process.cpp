@@ -101,7 +101,8 @@ class Process final : public admin::Control {
  private:
   enum class State { starting, ready, draining, over };
 
-  config::Loaded load_configuration();
+  // With what its files hold; says what is wrong.
+  std::pair<config::Loaded, Materials> load_configuration();
   Result<void> start_workers();
   Result<void> start_admin();
   Result<void> open_admin_door(const io::Address& address, std::unique_ptr<pipeline::Service> service, std::string name);
@@ -109,6 +110,7 @@ class Process final : public admin::Control {
   void begin_drain();
   static Task<void> end(Process* self);
   static Task<void> watch_files(Process* self);
+  static Task<void> rotate_ticket_keys(Process* self);
   void watch_signals();
   void on_signal(int signal);
 
@@ -116,6 +118,8 @@ class Process final : public admin::Control {
   config::Catalogue catalogue_;
   policy::States states_;
   std::shared_ptr<const Blueprint> blueprint_;
+  std::vector<std::string> watched_;  // files whose change is a reload
+  std::shared_ptr<const io::TicketKeys> ticket_keys_;
   io::Word connections_;
   std::unique_ptr<telemetry::Metrics> metrics_;
   std::unique_ptr<telemetry::LogWriter> log_;
@@ -133,22 +137,30 @@ class Process final : public admin::Control {
 
 WallTime wall_now() { return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()); }
 
-config::Loaded Process::load_configuration() {
+std::pair<config::Loaded, Materials> Process::load_configuration() {
   config::Loaded loaded = settings_.inline_text.empty() ? config::load(settings_.files, catalogue_)
                                                         : config::load_text("command line", settings_.inline_text, catalogue_);
+  Materials materials = load_materials(loaded);
+  watched_ = settings_.files;
+  watched_.insert(watched_.end(), materials.files.begin(), materials.files.end());
   if (!loaded.problems.empty()) std::cerr << data::render(loaded.problems) << std::flush;
-  return loaded;
+  return {std::move(loaded), std::move(materials)};
 }
 
 int Process::run() {
-  config::Loaded loaded = load_configuration();
+  auto [loaded, materials] = load_configuration();
   if (!loaded) return exit_configuration;
-  Result<std::shared_ptr<const Blueprint>> blueprint = draw(std::move(loaded));
+  Result<std::shared_ptr<const Blueprint>> blueprint = draw(std::move(loaded), std::move(materials));
   if (!blueprint) {
     say("portloom: " + blueprint.error().detail);
     return exit_configuration;
   }
   blueprint_ = std::move(*blueprint);
+  ticket_keys_ = io::TicketKeys::make();
+  if (ticket_keys_ == nullptr) {
+    say("portloom: the system has no randomness for session tickets");
+    return exit_bind;
+  }
   sigset_t signals = handled_signals();
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before any thread starts: all inherit it
   std::signal(SIGPIPE, SIG_IGN);
@@ -170,6 +182,7 @@ int Process::run() {
   }
   watch_signals();
   if (!settings_.files.empty()) scope_.spawn(watch_files, this);
+  scope_.spawn(rotate_ticket_keys, this);
   state_ = State::ready;
   announce();
   if (settings_.on_ready) {
@@ -215,6 +228,7 @@ Result<void> Process::start_workers() {
     settings.metrics = metrics_.get();
     settings.connections = &connections_;
     settings.connections_max = document.limits.connections;
+    settings.ticket_keys = ticket_keys_;
     workers_.push_back(std::make_unique<Worker>(settings));
     if (Result<void> started = workers_.back()->start(blueprint_, binds_, states_, labels); !started) return started;
   }
@@ -253,7 +267,7 @@ void Process::announce() {
 }
 
 Result<void> Process::reload() {
-  config::Loaded loaded = load_configuration();
+  auto [loaded, materials] = load_configuration();
   auto refuse = [this](std::string why) {
     last_reload_ok_ = false;
     metrics_->config_refused();
@@ -261,7 +275,7 @@ Result<void> Process::reload() {
     return failure(Code::invalid, Side::gateway, std::move(why));
   };
   if (!loaded) return refuse(data::render(loaded.problems));
-  Result<std::shared_ptr<const Blueprint>> drawn = draw(std::move(loaded));
+  Result<std::shared_ptr<const Blueprint>> drawn = draw(std::move(loaded), std::move(materials));
   if (!drawn) return refuse(drawn.error().detail);
   if ((*drawn)->snapshot->listeners != blueprint_->snapshot->listeners || (*drawn)->binds != blueprint_->binds)
     return refuse("listeners have changed; that needs a restart in this version");
@@ -321,13 +335,26 @@ Task<void> Process::end(Process* self) {
 // A file that changed is loaded like SIGHUP. Asked for once a second by size and time: works on every file system, and a
 // replaced file or a folder's new one is seen like an edited one.
 Task<void> Process::watch_files(Process* self) {
-  std::string seen = fingerprint(self->settings_.files);
+  std::string seen = fingerprint(self->watched_);
   while (true) {
     co_await sleep_for(1s);
-    std::string now = fingerprint(self->settings_.files);
-    if (now == seen || self->state_ != State::ready) continue;
-    seen = std::move(now);
+    if (fingerprint(self->watched_) == seen || self->state_ != State::ready) continue;
+    std::string before = fingerprint(self->watched_);
+    std::vector<std::string> watched = self->watched_;
     [[maybe_unused]] Result<void> outcome = self->reload();  // it has said what is wrong
+    // What changed while it was read is read again: a certificate is often replaced a moment before its key.
+    seen = watched == self->watched_ ? std::move(before) : fingerprint(self->watched_);
+  }
+}
+
+// A stolen key opens what was sealed with it; after three hours none of those sessions can be resumed.
+Task<void> Process::rotate_ticket_keys(Process* self) {
+  while (true) {
+    co_await sleep_for(1h);
+    std::shared_ptr<const io::TicketKeys> next = self->ticket_keys_->rotated();
+    if (next == nullptr) continue;
+    self->ticket_keys_ = std::move(next);
+    for (auto& worker : self->workers_) worker->use(self->ticket_keys_);
   }
 }
 

@@ -136,7 +136,7 @@ config::Catalogue make_catalogue() {
   return catalogue;
 }
 
-Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded) {
+Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded, Materials materials) {
   auto blueprint = std::make_shared<Blueprint>();
   auto snapshot = std::make_shared<pipeline::Snapshot>();
   snapshot->document = loaded.document;
@@ -162,6 +162,7 @@ Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded) {
   }
   blueprint->snapshot = std::move(snapshot);
   blueprint->loaded = std::move(loaded);
+  blueprint->materials = std::move(materials);
   return std::shared_ptr<const Blueprint>(std::move(blueprint));
 }
 
@@ -171,7 +172,16 @@ std::unique_ptr<pipeline::Plan> build_plan(const Blueprint& blueprint, policy::S
   return plan;
 }
 
-server::Door door_of(const Blueprint& blueprint, uint16_t index) {
+std::shared_ptr<io::TlsServerContext> tls_of(const Blueprint& blueprint, uint16_t listener,
+                                             const std::shared_ptr<const io::TicketKeys>& keys) {
+  const std::shared_ptr<const io::TlsServerMaterial>& material = blueprint.materials.listeners[listener];
+  if (material == nullptr) return nullptr;
+  Result<std::shared_ptr<io::TlsServerContext>> made = io::TlsServerContext::make(material, keys);
+  CHECK(made.has_value());  // it was made once when the material was loaded
+  return *made;
+}
+
+server::Door door_of(const Blueprint& blueprint, uint16_t index, const std::shared_ptr<const io::TicketKeys>& keys) {
   const config::Document& document = *blueprint.loaded.document;
   const auto& [name, listener] = document.listeners[index];
   server::Door door;
@@ -184,6 +194,7 @@ server::Door door_of(const Blueprint& blueprint, uint16_t index) {
   door.connection.idle_timeout = listener.timeouts.idle;
   door.connection.body_timeout = listener.timeouts.body;
   door.gone_grace = listener.timeouts.gone_grace;
+  door.tls = tls_of(blueprint, index, keys);
   for (const std::string& network : listener.trusted_proxies)
     if (std::optional<http::Cidr> block = http::Cidr::parse(network)) door.trusted_proxies.add(*block);
   return door;

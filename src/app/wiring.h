@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "app/materials.h"
 #include "config/load.h"
 #include "io/address.h"
 #include "pipeline/plan.h"
@@ -22,6 +23,7 @@ struct Blueprint {
   std::shared_ptr<const pipeline::Snapshot> snapshot;
   std::map<std::string, std::vector<io::Address>, std::less<>> endpoints;  // by service, names resolved
   std::vector<io::Address> binds;                                          // by listener
+  Materials materials;
   std::vector<std::string> route_names;
   std::vector<std::string> service_names;
 };
@@ -29,12 +31,15 @@ struct Blueprint {
 config::Catalogue make_catalogue();
 
 // Control thread; resolves host names (blocks). Code::invalid with what is wrong.
-Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded);
+Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded, Materials materials);
 
 // On the worker, while the control thread waits for it (`states` belongs to that thread). Never null.
 std::unique_ptr<pipeline::Plan> build_plan(const Blueprint& blueprint, policy::States& states);
 
 // What a listener's server needs to know.
-server::Door door_of(const Blueprint& blueprint, uint16_t listener);
+server::Door door_of(const Blueprint& blueprint, uint16_t listener, const std::shared_ptr<const io::TicketKeys>& keys);
+// Null where it speaks plainly.
+std::shared_ptr<io::TlsServerContext> tls_of(const Blueprint& blueprint, uint16_t listener,
+                                             const std::shared_ptr<const io::TicketKeys>& keys);
 
 }  // namespace portloom::app

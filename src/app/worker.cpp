@@ -75,7 +75,7 @@ Result<void> Worker::open(const Blueprint& blueprint, std::vector<io::Address>& 
     Result<io::Listener> listener = io::listen(binds[i], settings_.shared_ports);
     if (!listener) return std::unexpected(std::move(listener.error()));
     binds[i] = listener->address();
-    servers_.push_back(std::make_unique<server::Server>(workplace_, door_of(blueprint, i), std::move(*listener)));
+    servers_.push_back(std::make_unique<server::Server>(workplace_, door_of(blueprint, i, settings_.ticket_keys), std::move(*listener)));
   }
   return {};
 }
@@ -97,8 +97,16 @@ void Worker::adopt(const std::shared_ptr<const Blueprint>& blueprint, policy::St
     workplace_.plan = build_plan(*blueprint, states).release();
     blueprints_.push_back(blueprint);
     settings_.metrics->shard(settings_.index).use(labels);
+    for (auto& server : servers_) server->use(tls_of(*blueprint, server->listener(), settings_.ticket_keys));
     old->retired = true;
     if (old->pins == 0) delete old;
+  });
+}
+
+void Worker::use(std::shared_ptr<const io::TicketKeys> keys) {
+  ask([&] {
+    settings_.ticket_keys = std::move(keys);
+    for (auto& server : servers_) server->use(settings_.ticket_keys);
   });
 }
 

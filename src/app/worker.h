@@ -29,6 +29,7 @@ class Worker {
     telemetry::Metrics* metrics = nullptr;
     io::Word* connections = nullptr;
     uint64_t connections_max = 50'000;
+    std::shared_ptr<const io::TicketKeys> ticket_keys;
   };
   explicit Worker(Settings settings) : settings_(std::move(settings)) {}
   ~Worker() { stop(); }
@@ -38,6 +39,7 @@ class Worker {
                      std::shared_ptr<const telemetry::Labels> labels);
   // Builds a plan from `blueprint` on the worker and puts it in force; waits for it. The old plan goes with its last exchange.
   void adopt(const std::shared_ptr<const Blueprint>& blueprint, policy::States& states, std::shared_ptr<const telemetry::Labels> labels);
+  void use(std::shared_ptr<const io::TicketKeys> keys);
   // Takes what waits in the kernel's queue, closes the ports, lets connections end.
   void drain();
   // Connections that were opened before the drain and have asked nothing are ended too.

@@ -31,9 +31,7 @@ std::optional<data::ProblemFormat> parse_problem_format(std::string_view text) {
   return std::nullopt;
 }
 
-int check_command(const std::vector<std::string>& paths, data::ProblemFormat format, bool print, std::ostream& out, std::ostream& err,
-                  const Catalogue& catalogue) {
-  Loaded loaded = load(paths, catalogue);
+int check_command(const Loaded& loaded, data::ProblemFormat format, bool print, std::ostream& out, std::ostream& err) {
   bool text = format == data::ProblemFormat::text;
   (text ? err : out) << data::render(loaded.problems, format);
   if (!loaded) {

@@ -20,8 +20,7 @@ std::optional<data::ProblemFormat> parse_problem_format(std::string_view text);
 
 // `portloom check`: problems to `err` (json and github to `out`, for the tools that read them), a summary to `out`.
 // With `print` the whole document, with the place each value is from. 0 = fine, warnings included; 1 = errors.
-int check_command(const std::vector<std::string>& paths, data::ProblemFormat format, bool print, std::ostream& out, std::ostream& err,
-                  const Catalogue& catalogue);
+int check_command(const Loaded& loaded, data::ProblemFormat format, bool print, std::ostream& out, std::ostream& err);
 
 // `portloom schema`: JSON Schema of the language, draft 2020-12.
 std::string schema(const Catalogue& catalogue);

@@ -168,12 +168,12 @@ TEST_F(Files, LaterFilesLieOnEarlierOnes) {
 TEST_F(Files, CheckReportsAndExitsWithOne) {
   std::string file = write("f.yaml", "version: 2\n");
   std::ostringstream out, err;
-  EXPECT_EQ(check_command({file}, data::ProblemFormat::text, false, out, err, catalogue()), 1);
+  EXPECT_EQ(check_command(load({file}, catalogue()), data::ProblemFormat::text, false, out, err), 1);
   EXPECT_EQ(out.str(), "");
   EXPECT_EQ(err.str(), file + ":1:1: error: \"listeners\" is missing\nversion: 2\n^\n" + file +
                            ":1:10: error: \"version\" must be at most 1\nversion: 2\n         ^\n2 errors\n");
   std::ostringstream json;
-  EXPECT_EQ(check_command({directory + "/nope.yaml"}, data::ProblemFormat::json, false, json, err, catalogue()), 1);
+  EXPECT_EQ(check_command(load({directory + "/nope.yaml"}, catalogue()), data::ProblemFormat::json, false, json, err), 1);
   EXPECT_EQ(json.str(), "{\"file\":\"\",\"line\":0,\"column\":0,\"severity\":\"error\",\"key\":\"\",\"message\":\"cannot read " +
                             directory + "/nope.yaml\",\"hint\":\"there is no such file\"}\n");
 }
@@ -181,14 +181,14 @@ TEST_F(Files, CheckReportsAndExitsWithOne) {
 TEST_F(Files, CheckSaysWhatItFoundAndListsSkips) {
   std::string file = write("f.yaml", shop);
   std::ostringstream out, err;
-  EXPECT_EQ(check_command({file}, data::ProblemFormat::text, false, out, err, catalogue()), 0);
+  EXPECT_EQ(check_command(load({file}, catalogue()), data::ProblemFormat::text, false, out, err), 0);
   EXPECT_EQ(out.str(), file + ":25: /health skips flood\nok: 1 listener, 3 routes, 2 services\n");
 }
 
 TEST_F(Files, WhatPrintPrintsIsReadBackTheSame) {
   std::string file = write("f.yaml", shop);
   std::ostringstream out, err;
-  EXPECT_EQ(check_command({file}, data::ProblemFormat::text, true, out, err, catalogue()), 0);
+  EXPECT_EQ(check_command(load({file}, catalogue()), data::ProblemFormat::text, true, out, err), 0);
   EXPECT_NE(out.str().find("balance: round_robin"), std::string::npos);
   EXPECT_NE(out.str().find("# " + file + ":20"), std::string::npos) << out.str();
   Loaded again = good(out.str());

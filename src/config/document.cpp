@@ -58,6 +58,22 @@ void Listener::check(data::Checker& checker) const {
   if (!port && !address) checker.error("", "a listener needs `port` or `address`", "write port: 8080");
 }
 
+void Certificate::check(data::Checker& checker) const {
+  if (client_certificate && client_ca.empty()) checker.error("client_certificate", "there is no `client_ca` beside it to check with");
+}
+
+void ListenerTls::check(data::Checker& checker) const {
+  if (client_certificate && client_ca.empty()) checker.error("client_certificate", "there is no `client_ca` to check with");
+}
+
+void ServiceTls::check(data::Checker& checker) const {
+  bool own_key = key.source != data::Secret::Source::none;
+  if (own_key && cert.empty()) checker.error("key", "a `key` needs its `cert`");
+  if (!own_key && !cert.empty()) checker.error("cert", "a `cert` needs its `key`");
+  if (!verify && !ca.empty()) checker.error("ca", "with `verify: false` nobody looks at `ca`");
+  if (!verify) checker.warning("verify", "any certificate is believed: whoever is on the way can read along", "use `ca`");
+}
+
 void Probes::check(data::Checker& checker) const {
   if (port.has_value() == address.has_value()) checker.error("", "probes need one of `port` and `address`");
 }
@@ -66,6 +82,8 @@ void Service::check(data::Checker& checker) const {
   for (const Address& endpoint : endpoints) {
     if (!endpoint.is_unix() && endpoint.host.empty())
       checker.error("endpoints", "an endpoint needs a host", "write 127.0.0.1" + endpoint.text());
+    bool named = !endpoint.is_unix() || !tls || tls->use == TlsUse::none || !tls->verify || !tls->server_name.empty();
+    if (!named) checker.error("tls", "a Unix socket has no name to check a certificate against", "write server_name");
     if (!endpoint.is_unix() && endpoint.port == 0) checker.error("endpoints", "an endpoint needs a port from 1 to 65535");
   }
 }

@@ -11,6 +11,7 @@
 
 #include "base/duration.h"
 #include "config/place.h"
+#include "config/tls.h"
 
 namespace portloom::config {
 
@@ -39,7 +40,8 @@ struct ListenerTimeouts {
 
   void visit(this auto& self, auto& field) {
     using namespace data::rules;
-    field("headers", self.headers, at_least(Duration(1ms)), "For a request's header section, from its first byte.");
+    field("headers", self.headers, at_least(Duration(1ms)),
+          "For a request's header section, from its first byte; and for a TLS handshake.");
     field("idle", self.idle, at_least(Duration(1ms)), "How long a connection may wait for its next request.");
     field("body", self.body, at_least(Duration(1ms)), "How long a request body, or the client's reading of an answer, may stand still.");
     field("gone_grace", self.gone_grace, "From a client's end of stream during a request until the client counts as gone.");
@@ -53,6 +55,7 @@ inline std::vector<data::Choice> choices_of(Errors) { return {{"public", Errors:
 struct Listener {
   std::optional<uint16_t> port;
   std::optional<Address> address;
+  std::optional<ListenerTls> tls;
   ListenerTimeouts timeouts;
   std::vector<std::string> trusted_proxies;
   std::optional<Errors> errors;
@@ -64,6 +67,7 @@ struct Listener {
     using namespace data::rules;
     field("port", self.port, "The port, on all addresses of both families; 0 takes a free one. Or `address`.");
     field("address", self.address, "Where to listen: `10.0.0.5:8443`, `\"[::1]:8443\"`, `unix:/run/x.sock`. Or `port`.");
+    field("tls", self.tls, "Clients speak TLS to it. Without it: plain.");
     field("timeouts", self.timeouts, "How long a client may take.");
     field("trusted_proxies", self.trusted_proxies, valid(data::is_network, "an address range like 10.0.0.0/8"),
           "Whose X-Forwarded-For is believed.");
@@ -71,7 +75,7 @@ struct Listener {
           "public: type, title, status, request_id. internal: and blame, limit, service, file:line. Default: internal on loopback only.");
     field("policies", self.policies, "Run before any route answers, in this order.");
     field("to", self.to, "Where everything goes. A listener with its own `to` has no routes.");
-    field.later("tls", "proxy_protocol");
+    field.later("proxy_protocol");
   }
   void check(data::Checker& checker) const;
   Address bind() const { return address ? *address : Address{.host = {}, .port = port.value_or(0), .unix_path = {}}; }

@@ -11,6 +11,7 @@
 
 #include "base/duration.h"
 #include "config/place.h"
+#include "config/tls.h"
 
 namespace portloom::config {
 
@@ -63,6 +64,7 @@ struct ServiceSettings {
   std::optional<Duration> first_byte_timeout;
   Duration idle_timeout = 60s;
   Pool pool;
+  std::optional<ServiceTls> tls;
   std::vector<PolicyPart> policies;
 
   void visit_settings(this auto& self, auto& field) {

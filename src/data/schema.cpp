@@ -85,7 +85,10 @@ class SchemaWriter {
   void choice(const Shape& shape) {
     json_.key("anyOf").begin_array().begin_object().key("enum").begin_array();
     for (const Choice& candidate : shape.choices)
-      if (!candidate.later) json_.value(candidate.name);
+      if (candidate.name == "true" || candidate.name == "false")
+        json_.value(candidate.name == "true");
+      else if (!candidate.later)
+        json_.value(candidate.name);
     json_.end_array().end_object();
     variable();
     json_.end_array();

@@ -52,7 +52,8 @@ std::string text_of(const ASN1_STRING* string) {
 
 std::string subject_of(X509& certificate) {
   BioPointer out(BIO_new(BIO_s_mem()));
-  X509_NAME_print_ex(out.get(), X509_get_subject_name(&certificate), 0, XN_FLAG_RFC2253 & ~static_cast<unsigned long>(ASN1_STRFLGS_ESC_MSB));
+  X509_NAME_print_ex(out.get(), X509_get_subject_name(&certificate), 0,
+                     XN_FLAG_RFC2253 & ~static_cast<unsigned long>(ASN1_STRFLGS_ESC_MSB));
   char* text = nullptr;
   long size = BIO_get_mem_data(out.get(), &text);
   return size > 0 ? std::string(text, static_cast<size_t>(size)) : std::string();

@@ -12,10 +12,10 @@
 namespace portloom::io {
 namespace {
 
-constexpr size_t record_bytes = 16 * 1024;    // of plaintext (RFC 8446 §5.1)
-constexpr size_t record_overhead = 64;        // header, nonce, tag, content type
-constexpr size_t read_at_once = 64 * 1024;    // plaintext of one completion, in head mode
-constexpr size_t write_at_once = 64 * 1024;   // plaintext of one send
+constexpr size_t record_bytes = 16 * 1024;     // of plaintext (RFC 8446 §5.1)
+constexpr size_t record_overhead = 64;         // header, nonce, tag, content type
+constexpr size_t read_at_once = 64 * 1024;     // plaintext of one completion, in head mode
+constexpr size_t write_at_once = 64 * 1024;    // plaintext of one send
 constexpr size_t cipher_bulk_min = 18 * 1024;  // asked for below in body mode: a whole record
 constexpr size_t cipher_bulk_max = 64 * 1024;
 constexpr size_t output_max = 256 * 1024;  // unsent: only a peer that provokes answers and does not read them gets there
@@ -127,9 +127,7 @@ bool SecureChannel::read_plain(char* to, size_t size, size_t& got) {
       ended = true;
       loop.announce_departure(*this);
       break;
-    default:
-      broken = true;
-      loop.announce_departure(*this);
+    default: broken = true; loop.announce_departure(*this);
   }
   return false;
 }
@@ -178,6 +176,7 @@ bool SecureChannel::decipher(bool bulk_mode) {
 }
 
 bool SecureChannel::poll(bool bulk_mode) {
+  uint32_t unsent = output_bytes_;
   polling_ = true;  // an engine that finds the end while it is asked tells us at once; it is seen here
   bool told = decipher(bulk_mode);
   while (!told) {
@@ -195,6 +194,10 @@ bool SecureChannel::poll(bool bulk_mode) {
   }
   if (told) ask_nothing();
   polling_ = false;
+  if (output_bytes_ > unsent && !broken && !ended) {  // OpenSSL has answered something, a renegotiation with "no"
+    answering_ = true;
+    pump();
+  }
   return told;
 }
 
@@ -269,8 +272,9 @@ void SecureChannel::pump() {
       SSL_shutdown(ssl_);
       if (has_output()) continue;
     }
-    bool due = more || sending != nullptr || closing_;  // what is only an answer of OpenSSL's waits for company
+    bool due = more || sending != nullptr || closing_ || answering_;  // session tickets wait for company
     if (has_output() && due) {
+      answering_ = false;
       inner_.sending = new Sending{.pieces = {take_output(), {}}};
       inner_.transport.start_send(inner_);
       continue;

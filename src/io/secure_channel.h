@@ -82,6 +82,7 @@ class SecureChannel final : public Channel, public Transport, public Layer {
   uint32_t output_bytes_ = 0;
   bool polling_ = false;
   bool pumping_ = false;
+  bool answering_ = false;
   bool closing_ = false;  // close_notify, then FIN, once all has gone
   bool closed_ = false;   // close_notify was written
   bool resets_ = false;

@@ -88,8 +88,8 @@ Task<void> serve(Listener* listener, std::shared_ptr<TlsServerContext> context, 
 Task<void> call(Address address, std::shared_ptr<TlsClientContext> context, std::string host, End* end) {
   Result<Socket> raw = co_await connect(address);
   EXPECT_TRUE(raw.has_value());
-  Result<Socket> socket = co_await connect_tls(std::move(*raw), context, context->peer(address.text(), host),
-                                               Agenda::current().now() + 10s, end->facts);
+  Result<Socket> socket =
+      co_await connect_tls(std::move(*raw), context, context->peer(address.text(), host), Agenda::current().now() + 10s, end->facts);
   if (socket)
     end->socket = std::move(*socket);
   else
@@ -140,11 +140,11 @@ struct Joined {
   Scope scope;
 };
 
-#define JOIN(joined, server_context, client_context)                                              \
-  joined.scope.spawn(serve, listener.get(), server_context, &joined.server);                      \
-  joined.scope.spawn(call, listener->address(), client_context, "shop.example", &joined.client);  \
-  ASSERT_TRUE(run([&] { return joined.server.done && joined.client.done; }));                     \
-  ASSERT_TRUE(joined.server.good()) << joined.server.error.detail;                                \
+#define JOIN(joined, server_context, client_context)                                             \
+  joined.scope.spawn(serve, listener.get(), server_context, &joined.server);                     \
+  joined.scope.spawn(call, listener->address(), client_context, "shop.example", &joined.client); \
+  ASSERT_TRUE(run([&] { return joined.server.done && joined.client.done; }));                    \
+  ASSERT_TRUE(joined.server.good()) << joined.server.error.detail;                               \
   ASSERT_TRUE(joined.client.good()) << joined.client.error.detail
 
 TEST_P(Tls, TalksBothWays) {

@@ -10,6 +10,7 @@
 #include "http/cidr.h"
 #include "http/headers.h"
 #include "io/address.h"
+#include "io/tls.h"
 #include "pipeline/plan.h"
 #include "pipeline/record.h"
 #include "pipeline/router.h"
@@ -18,10 +19,11 @@ namespace portloom::pipeline {
 
 // Who is at the other end of a connection. Lives as long as the connection.
 struct Peer {
-  io::Address address;   // of the connection
-  http::Address ip;      // the same, to compare with ranges
-  std::string text;      // the address without port, for logs and keys
-  bool trusted = false;  // in the listener's trusted_proxies: its X-Forwarded-For is believed
+  io::Address address;                // of the connection
+  http::Address ip;                   // the same, to compare with ranges
+  std::string text;                   // the address without port, for logs and keys
+  const io::TlsFacts* tls = nullptr;  // null: it speaks plainly
+  bool trusted = false;               // in the listener's trusted_proxies: its X-Forwarded-For is believed
 };
 
 // Who the caller is, once a policy has found out.

@@ -23,6 +23,7 @@ class Gauges {
   virtual ~Gauges() = default;
   virtual void connections(uint16_t listener, int change) = 0;  // open connections of a listener
   virtual void accept_paused(uint16_t listener) = 0;            // no descriptor was left
+  virtual void handshake_failed(uint16_t listener) = 0;         // a client's TLS handshake came to nothing
 };
 
 // A part of /status and /metrics: asked on the admin thread.

@@ -36,6 +36,7 @@ struct Server::Connection : Link, Pooled {
 
   Server& server;
   pipeline::Peer peer;
+  std::unique_ptr<io::TlsFacts> tls;
 
  private:
   http::ServerSession* session_ = nullptr;

@@ -134,9 +134,16 @@ void Server::open(Exchange& exchange, Request& request, Connection& connection, 
   request.te_trailers = hop.te_trailers;
   choose_request_id(record, request.headers, workplace_.random);
   if (!door_.quiet) exchange.reply_headers.add(http::Name::x_request_id, record.id());
+  if (speaks_plainly(connection)) connection.retire(false);
 }
 
 [[clang::coro_wrapper]] Task<Response> Server::answer(Exchange& exchange, Request& request) {
+  const io::TlsFacts* tls = exchange.peer.tls;
+  if (door_.tls != nullptr && tls == nullptr)
+    return ready(pipeline::deny(Code::bad_request, Side::client, "this port speaks TLS: use https"));
+  // A connection that was let in under one name's demands on client certificates must not reach another's (RFC 9110 §7.4).
+  if (tls != nullptr && door_.tls != nullptr && door_.tls->material().check_for(request.host()) != tls->check)
+    return ready(pipeline::deny(Code::misdirected, Side::client, "this host needs a connection of its own: its certificate asks for more"));
   if (request.form() == http::TargetForm::origin || request.form() == http::TargetForm::absolute) {
     Result<http::Target> target = http::normalize(request.path_and_query());
     if (!target) return ready(pipeline::deny(std::move(target.error())));
@@ -154,7 +161,10 @@ void Server::open(Exchange& exchange, Request& request, Connection& connection, 
     exchange.record.route = match.route->name;
     exchange.record.route_index = match.route->index;
   }
-  http::Forwarding facts{.peer = exchange.peer.ip, .scheme = door_.scheme, .host = exchange.record.host, .trusted = exchange.peer.trusted};
+  http::Forwarding facts{.peer = exchange.peer.ip,
+                         .scheme = tls != nullptr ? std::string_view("https") : door_.scheme,
+                         .host = exchange.record.host,
+                         .trusted = exchange.peer.trusted};
   http::write_forwarding(request.headers, facts);
   http::write_via(request.headers, "portloom", 1, request.minor);
   return exchange.plan->entry(door_.index).chain_for(exchange.route).call(request);

@@ -8,6 +8,9 @@
 #include "server/connection.h"
 
 namespace portloom::server {
+namespace {
+bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
+}  // namespace
 
 Server::Server(Workplace& workplace, Door door, io::Listener listener)
     : workplace_(workplace),
@@ -55,8 +58,36 @@ Task<void> Server::accept(Server* self) {
 
 void Server::serve(io::Accepted accepted) {
   auto connection = std::make_unique<Connection>(*this, accepted.peer);
-  scope_.spawn(serve_http1, this, std::move(connection), std::move(accepted.socket));
+  if (door_.tls)
+    scope_.spawn(serve_tls, this, std::move(connection), std::move(accepted.socket));
+  else
+    scope_.spawn(serve_http1, this, std::move(connection), std::move(accepted.socket));
 }
+
+// The handshake, then what was agreed on. A client that speaks HTTP right away is told what is wrong in its own language.
+Task<void> Server::serve_tls(Server* self, std::unique_ptr<Connection> connection, io::Socket raw) {
+  Instant deadline = Agenda::current().now() + self->door_.connection.head_timeout;
+  if (raw.input().empty()) {
+    io::Arrival arrival = co_await raw.receive(deadline);
+    if (arrival != io::Arrival::bytes) co_return;
+  }
+  if (is_upper(raw.input().front())) {  // of a method; a TLS record begins with 22
+    self->scope_.spawn(serve_http1, self, std::move(connection), std::move(raw));
+    co_return;
+  }
+  auto facts = std::make_unique<io::TlsFacts>();
+  std::shared_ptr<io::TlsServerContext> context = self->door_.tls;  // a reload may put another in its place
+  Result<io::Socket> secured = co_await io::accept_tls(std::move(raw), context, deadline, *facts);
+  if (!secured) {
+    if (self->workplace_.gauges != nullptr) self->workplace_.gauges->handshake_failed(self->door_.index);
+    co_return;
+  }
+  connection->tls = std::move(facts);
+  connection->peer.tls = connection->tls.get();
+  self->scope_.spawn(serve_http1, self, std::move(connection), std::move(*secured));  // a small frame of its own, for most are idle
+}
+
+bool Server::speaks_plainly(const Connection& connection) const { return door_.tls != nullptr && connection.tls == nullptr; }
 
 Task<void> Server::serve_http1(Server* self, std::unique_ptr<Connection> connection, io::Socket socket) {
   http::ServerConnection http(std::move(socket), self->door_.connection);

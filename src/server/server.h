@@ -15,6 +15,7 @@
 #include "http/stream.h"
 #include "io/shared.h"
 #include "io/socket.h"
+#include "io/tls.h"
 #include "pipeline/exchange.h"
 #include "pipeline/plan.h"
 #include "pipeline/ports.h"
@@ -39,7 +40,8 @@ struct Door {
   Duration gone_grace = 500ms;
   http::CidrSet trusted_proxies;
   bool internal_errors = false;
-  bool quiet = false;  // the admin's doors: no record
+  bool quiet = false;                         // the admin's doors: no record
+  std::shared_ptr<io::TlsServerContext> tls;  // null: it speaks plainly
 };
 
 class Server {
@@ -54,15 +56,24 @@ class Server {
   // No new connections.
   void close_port();
   size_t open_connections() const { return count_; }
+  uint16_t listener() const { return door_.index; }
+  // For handshakes that begin from now on.
+  void use(std::shared_ptr<io::TlsServerContext> tls) { door_.tls = std::move(tls); }
+  void use(const std::shared_ptr<const io::TicketKeys>& keys) {
+    if (door_.tls) door_.tls->use(keys);
+  }
 
  private:
   struct Connection;
   static Task<void> accept(Server* self);
+  static Task<void> serve_tls(Server* self, std::unique_ptr<Connection> connection, io::Socket raw);
   static Task<void> serve_http1(Server* self, std::unique_ptr<Connection> connection, io::Socket socket);
   void serve(io::Accepted accepted);
   // False when no further request may follow on this connection.
   Task<bool> serve_exchange(Connection& connection, http::ServerStream& stream);
   Task<bool> refuse(pipeline::Exchange& exchange, Connection& connection, http::ServerStream& stream);
+  // Speaks HTTP without TLS to a port where TLS is due.
+  bool speaks_plainly(const Connection& connection) const;
   static bool cut_short(pipeline::Exchange& exchange, const http::ServerStream& stream);
   Task<pipeline::Response> answer(pipeline::Exchange& exchange, pipeline::Request& request);
   void open(pipeline::Exchange& exchange, pipeline::Request& request, Connection& connection, const http::ServerStream& stream);

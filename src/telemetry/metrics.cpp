@@ -118,6 +118,11 @@ void MetricsShard::accept_paused(uint16_t listener) {
   listener_cell(place).accept_paused.add();
 }
 
+void MetricsShard::handshake_failed(uint16_t listener) {
+  uint32_t place = listener < labels_->listeners.size() ? labels_->listeners[listener].place : Names::other;
+  listener_cell(place).handshakes_failed.add();
+}
+
 Metrics::Metrics(size_t workers, size_t routes_max) : routes_max_(routes_max) {
   for (size_t i = 0; i < workers; ++i) shards_.push_back(std::unique_ptr<MetricsShard>(new MetricsShard(routes_max)));
 }

@@ -52,6 +52,7 @@ class MetricsShard final : public pipeline::RecordSink, public pipeline::Gauges 
   void write(const pipeline::Record& record) override;
   void connections(uint16_t listener, int change) override;
   void accept_paused(uint16_t listener) override;
+  void handshake_failed(uint16_t listener) override;
 
  private:
   friend class Metrics;
@@ -70,6 +71,7 @@ class MetricsShard final : public pipeline::RecordSink, public pipeline::Gauges 
   struct ListenerCell {
     Counter connections;
     Counter accept_paused;
+    Counter handshakes_failed;
     std::unique_ptr<Published<RouteCell*>[]> routes;  // by route place; a cell is made with its first record
     std::vector<std::unique_ptr<RouteCell>> owned;
   };

@@ -104,6 +104,7 @@ void Metrics::render_listeners(Page& page, const Places& places) const {
     std::string_view name;
     int64_t open = 0;
     uint64_t paused = 0;
+    uint64_t failed = 0;
   };
   std::vector<DoorTotal> totals;
   for (size_t listener = 0; listener < places.listeners.texts.size(); ++listener) {
@@ -114,13 +115,16 @@ void Metrics::render_listeners(Page& page, const Places& places) const {
       if (door == nullptr) continue;
       total.open += door->connections.as_signed();
       total.paused += door->accept_paused.value();
+      total.failed += door->handshakes_failed.value();
     }
-    if (seen || total.open != 0 || total.paused != 0) totals.push_back(total);
+    if (seen || total.open != 0 || total.paused != 0 || total.failed != 0) totals.push_back(total);
   }
   page.family("portloom_connections", "gauge", "Connections of clients.");
   for (const DoorTotal& total : totals) page.sample({{"listener", total.name}, {"state", "open"}}, total.open);
   page.family("portloom_accept_paused_total", "counter", "How often no descriptor was left for the next connection.");
   for (const DoorTotal& total : totals) page.sample({{"listener", total.name}}, total.paused);
+  page.family("portloom_tls_handshakes_failed_total", "counter", "TLS handshakes of clients that came to nothing.");
+  for (const DoorTotal& total : totals) page.sample({{"listener", total.name}}, total.failed);
 }
 
 void Metrics::render_config(Page& page) const {

@@ -67,6 +67,7 @@ TEST(Metrics, ASmallPageIsExact) {
   metrics.shard(1).connections(0, 1);
   metrics.shard(1).connections(0, -1);
   metrics.shard(1).accept_paused(0);
+  metrics.shard(0).handshake_failed(0);
   EXPECT_EQ(samples(metrics), R"(portloom_requests_total{listener="edge",route="",service="",status="404"} 1
 portloom_requests_total{listener="edge",route="GET /",service="",status="429"} 1
 portloom_requests_total{listener="edge",route="GET /",service="orders",status="200"} 2
@@ -83,6 +84,7 @@ portloom_upstream_duration_seconds_sum{service="orders"} 0.002
 portloom_upstream_duration_seconds_count{service="orders"} 2
 portloom_connections{listener="edge",state="open"} 1
 portloom_accept_paused_total{listener="edge"} 1
+portloom_tls_handshakes_failed_total{listener="edge"} 1
 portloom_config_info{hash="abc"} 1
 portloom_config_loaded_timestamp_seconds 1.5
 portloom_config_last_reload_ok 1

@@ -1,0 +1,27 @@
+// app/materials.h
+//
+// What stands in the files that a configuration names: certificates, keys, authorities. Read on the control thread with
+// every load, so that a bad file is a problem like any other, with the place of the key that names it, and never replaces
+// what is in force. Keys are never shown.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/load.h"
+#include "io/tls.h"
+
+namespace portloom::app {
+
+struct Materials {
+  std::vector<std::shared_ptr<const io::TlsServerMaterial>> listeners;                        // by listener; null: it speaks plainly
+  std::map<std::string, std::shared_ptr<const io::TlsClientMaterial>, std::less<>> services;  // those that speak TLS
+  std::vector<std::string> files;                                                             // what was asked for, read or not
+};
+
+// Adds what is wrong to `loaded`; after an error it holds no document.
+Materials load_materials(config::Loaded& loaded);
+
+}  // namespace portloom::app
