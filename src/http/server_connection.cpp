@@ -52,7 +52,10 @@ Task<Incoming> ServerConnection::next(Request& request) {
   Instant deadline = never;
   while (true) {
     if (!served_ && settings_.http2 && is_preface(socket_.input())) {
-      if (socket_.input().size() >= http2_preface.size()) co_return Incoming::http2;
+      if (socket_.input().size() >= http2_preface.size()) {
+        http2_ = true;
+        co_return Incoming::http2;
+      }
       if (deadline == never) deadline = Agenda::current().now() + settings_.head_timeout;
       io::Arrival more = co_await socket_.receive(deadline);
       if (more == io::Arrival::bytes) continue;

@@ -35,6 +35,8 @@ class ServerConnection final : public ServerStream, public ServerSession {
 
   void retire(bool fresh_too = false) override;
   bool idle() const { return idle_; }
+  // next() has said Incoming::http2.
+  bool is_http2() const { return http2_; }
   io::Socket& socket() { return socket_; }
   Method method() const { return method_; }
 
@@ -63,6 +65,7 @@ class ServerConnection final : public ServerStream, public ServerSession {
   bool retired_ = false;
   bool served_ = false;  // a request was read
   bool broken_ = false;
+  bool http2_ = false;
 };
 
 }  // namespace portloom::http

@@ -18,6 +18,20 @@
 
 namespace portloom::http {
 
+// How much of what costs them little and us much the clients of one HTTP/2 connection may send. Over a bound that has no answer
+// of its own the connection ends with GOAWAY(ENHANCE_YOUR_CALM).
+struct Http2Limits {
+  uint32_t streams = 128;          // requests at a time; more are refused (REFUSED_STREAM)
+  uint32_t resets = 200;           // streams that the client resets or makes us reset, in `window`, beyond one per answer
+  uint32_t control_frames = 1000;  // SETTINGS, PING, PRIORITY, WINDOW_UPDATE and empty frames, in `window`, beyond four per frame of ours
+  static constexpr Duration window = 10s;                // what is unused of it does not pile up
+  static constexpr uint32_t continuations = 8;           // CONTINUATION frames of one head
+  static constexpr uint32_t acks = 256;                  // answers to PING and SETTINGS that wait to be sent
+  static constexpr size_t stream_window = 256 * 1024;    // bytes that a peer may send on a stream before they are read
+  static constexpr size_t connection_window = 1 << 20;   // credited as bytes arrive ...
+  static constexpr size_t unread_max = 4 * 1024 * 1024;  // ... unless so many are unread: then as they are read
+};
+
 // What a listener asks of its clients.
 struct ServerSettings {
   Limits heads;
@@ -27,6 +41,7 @@ struct ServerSettings {
   Duration body_timeout = 60s;       // without progress, either way
   bool http1 = true;                 // which versions are spoken
   bool http2 = true;
+  Http2Limits http2_limits;
   static constexpr size_t drain_max = 64 * 1024;  // of a request body that nobody read
   static constexpr Duration drain_timeout = 1s;
 };

@@ -166,7 +166,7 @@ void Server::open(Exchange& exchange, Request& request, Connection& connection, 
                          .host = exchange.record.host,
                          .trusted = exchange.peer.trusted};
   http::write_forwarding(request.headers, facts);
-  http::write_via(request.headers, "portloom", 1, request.minor);
+  http::write_via(request.headers, "portloom", exchange.record.protocol == "HTTP/2" ? 2 : 1, request.minor);
   return exchange.plan->entry(door_.index).chain_for(exchange.route).call(request);
 }
 

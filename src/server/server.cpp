@@ -4,6 +4,7 @@
 #include "server/server.h"
 
 #include "async/race.h"
+#include "http/http2_server.h"
 #include "http/server_connection.h"
 #include "server/connection.h"
 
@@ -95,6 +96,20 @@ Task<void> Server::serve_http1(Server* self, std::unique_ptr<Connection> connect
   while (co_await http.wait()) {
     if (!co_await self->serve_exchange(*connection, http)) break;
   }
+  if (http.is_http2()) co_await serve_http2(self, std::move(connection), std::move(http.socket()));
+}
+
+Task<void> Server::serve_http2(Server* self, std::unique_ptr<Connection> connection, io::Socket socket) {
+  http::Http2ServerConnection http(std::move(socket), self->door_.connection);
+  connection->serve(http);
+  Scope streams;  // dropped before the connection, which they refer to
+  while (std::unique_ptr<http::ServerStream> stream = co_await http.next())
+    streams.spawn(serve_stream, self, connection.get(), std::move(stream));
+  co_await streams.idle();  // each knows that its client has gone
+}
+
+Task<void> Server::serve_stream(Server* self, Connection* connection, std::unique_ptr<http::ServerStream> stream) {
+  co_await self->serve_exchange(*connection, *stream);
 }
 
 }  // namespace portloom::server

@@ -68,6 +68,8 @@ class Server {
   static Task<void> accept(Server* self);
   static Task<void> serve_tls(Server* self, std::unique_ptr<Connection> connection, io::Socket raw);
   static Task<void> serve_http1(Server* self, std::unique_ptr<Connection> connection, io::Socket socket);
+  static Task<void> serve_http2(Server* self, std::unique_ptr<Connection> connection, io::Socket socket);
+  static Task<void> serve_stream(Server* self, Connection* connection, std::unique_ptr<http::ServerStream> stream);
   void serve(io::Accepted accepted);
   // False when no further request may follow on this connection.
   Task<bool> serve_exchange(Connection& connection, http::ServerStream& stream);

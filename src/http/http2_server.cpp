@@ -1,0 +1,324 @@
+// http/http2_server.cpp
+//
+// Heads are checked here once more, after nghttp2, for what an HTTP/1 reader behind us could read differently (RFC 9113 §8.2, §8.3).
+#include "http/http2_server.h"
+
+#include <charconv>
+
+#include "base/text.h"
+#include "http/chunked.h"
+#include "http/framing.h"
+#include "http/grammar.h"
+
+namespace portloom::http {
+namespace {
+
+constexpr Duration last_goaway_within = 1s;  // of the first one, if no PING comes back before
+
+std::string_view view(nghttp2_rcbuf* buffer) {
+  if (buffer == nullptr) return {};
+  nghttp2_vec bytes = nghttp2_rcbuf_get_buf(buffer);
+  return {reinterpret_cast<const char*>(bytes.base), bytes.len};
+}
+
+// Cookie may come in crumbs (RFC 9113 §8.2.3).
+void join_cookies(Headers& fields) {
+  if (fields.count(Name::cookie) < 2) return;
+  Writer joined(256);
+  fields.for_each(Name::cookie, [&](std::string_view crumb) {
+    if (joined.size() > 0) joined.text("; ");
+    joined.text(crumb);
+  });
+  fields.set(Name::cookie, joined.view());
+}
+
+std::unexpected<Error> malformed(std::string detail) { return failure(Code::bad_request, Side::client, std::move(detail)); }
+
+}  // namespace
+
+// ---- A request ----
+
+Http2ServerStream::Http2ServerStream(Http2ServerConnection& connection, int32_t id)
+    : Http2Stream(connection, id), connection_(connection) {}
+
+Http2ServerStream::~Http2ServerStream() {
+  for (nghttp2_rcbuf* buffer : pseudo_)
+    if (buffer != nullptr) nghttp2_rcbuf_decref(buffer);
+}
+
+std::string_view Http2ServerStream::text(Pseudo which) const { return view(pseudo_[which]); }
+
+void Http2ServerStream::on_field(nghttp2_rcbuf* name, nghttp2_rcbuf* value) {
+  std::string_view key = view(name);
+  std::string_view content = view(value);
+  bool first_byte_is_colon = key.starts_with(':');
+  const Limits& limits = connection_.settings_.heads;
+  field_bytes_ += first_byte_is_colon ? 0 : key.size() + content.size() + 4;
+  Headers& to = head_ended_ ? make_trailers() : fields_;
+  if (field_bytes_ > limits.headers || to.size() >= limits.header_count) too_large_ = true;
+  if (too_large_) return;
+  if (!first_byte_is_colon) {
+    if (!is_field_value(content)) invalid_ = true;
+    Name id = name_of_field(key);
+    if (!invalid_) to.add_validated(id, key, trim(content));
+    return;
+  }
+  constexpr std::string_view names[] = {":method", ":scheme", ":authority", ":path", ":protocol"};
+  for (size_t i = 0; i < pseudo_end; ++i) {
+    if (key != names[i] || pseudo_[i] != nullptr) continue;
+    nghttp2_rcbuf_incref(value);
+    pseudo_[i] = value;
+  }
+}
+
+void Http2ServerStream::on_head_end() {
+  if (head_ended_) {
+    if (trailers_ && (too_large_ || invalid_)) trailers_->clear();
+    if (trailers_) trailers_->remove_if([](const Headers::Field& field) { return !allowed_in_trailer(field); });
+    return;
+  }
+  head_ended_ = true;
+  connection_.asked_ = true;
+  if (connection_.forming_.get() == this) connection_.waiting_.push_back(std::move(connection_.forming_));
+}
+
+Result<void> Http2ServerStream::accept(Request& request) {
+  if (text(path).size() > connection_.settings_.heads.uri)
+    return failure(Code::target_too_long, Side::client, "the request's target exceeds the limit");
+  if (too_large_) return failure(Code::headers_too_large, Side::client, "the request's header section exceeds the limit");
+  if (invalid_) return malformed("a field's name or value is malformed");
+  if (pseudo_[protocol_name] != nullptr) return failure(Code::unsupported_coding, Side::client, "extended CONNECT is not served here");
+  std::optional<std::string_view> host = fields_.find(Name::host);
+  std::string_view named = text(authority);
+  if (fields_.count(Name::host) > 1) return malformed("more than one Host");
+  if (host && pseudo_[authority] != nullptr && !equals_ignoring_case(*host, named)) return malformed(":authority and Host differ");
+  Authority parsed;
+  if (named.empty() && (!host || !parse_authority(*host, parsed))) return malformed("there is no :authority");
+  if (!request.assign(text(method), text(scheme), named, text(path)))
+    return malformed(":method, :scheme, :authority or :path is malformed");
+  if (host && !named.empty()) fields_.remove(Name::host);
+  join_cookies(fields_);
+  request.headers = std::move(fields_);
+  head_only_ = request.method() == Method::HEAD;
+  std::optional<uint64_t> length;
+  if (std::optional<std::string_view> declared = request.headers.find(Name::content_length)) {
+    length = parse_number(*declared);
+    if (!length || request.headers.count(Name::content_length) > 1) return malformed("Content-Length is malformed");
+  }
+  if (std::optional<std::string_view> expected = request.headers.find(Name::expect)) {
+    if (!equals_ignoring_case(*expected, "100-continue"))
+      return failure(Code::unsupported_expectation, Side::client, "the only expectation understood here is 100-continue");
+    continue_due_ = !input_ended_ && input_.empty();
+    request.headers.remove(Name::expect);
+  }
+  std::optional<uint64_t> body_max = connection_.server_.body_max;
+  if (body_max && length.value_or(0) > *body_max)
+    return failure(Code::body_too_large, Side::client, "the request's body exceeds the limit");
+  if (input_ended_ && trailers_ == nullptr && !over()) {
+    size_t size = input_.view().size();
+    if (body_max && size > *body_max) return failure(Code::body_too_large, Side::client, "the request's body exceeds the limit");
+    body_in_ += size;
+    request.body = size == 0 ? Body() : Body(take(size));
+  } else {
+    request.body = Body(std::make_unique<Http2Body>(*this), length);
+  }
+  return {};
+}
+
+[[clang::coro_wrapper]] Task<Incoming> Http2ServerStream::next(Request& request) {
+  Result<void> accepted = accept(request);
+  for (nghttp2_rcbuf*& buffer : pseudo_)
+    if (buffer != nullptr) nghttp2_rcbuf_decref(std::exchange(buffer, nullptr));
+  if (accepted) return ready(Incoming::request);
+  fault_ = std::move(accepted.error());
+  return ready(Incoming::failed);
+}
+
+void Http2ServerStream::before_waiting() {
+  if (!std::exchange(continue_due_, false) || head_sent_) return;
+  Http2Fields fields;
+  fields.add(":status", "100");  // RFC 9110 §10.1.1
+  nghttp2_submit_headers(session_.native(), NGHTTP2_FLAG_NONE, id_, nullptr, fields.data(), fields.size(), nullptr);
+  connection_.wake();
+}
+
+Result<void> Http2ServerStream::took(size_t bytes) {
+  body_in_ += bytes;
+  std::optional<uint64_t> body_max = connection_.server_.body_max;
+  if (body_max && body_in_ > *body_max) return failure(Code::body_too_large, Side::client, "the request's body exceeds the limit");
+  return {};
+}
+
+std::unexpected<Error> Http2ServerStream::cut_off(bool late) const {
+  if (late) return failure(Code::request_timeout, Side::client, "the request's body did not arrive in time");
+  return failure(Code::client_gone, Side::client, "the request's body is cut off");
+}
+
+// ---- Its answer ----
+
+bool Http2ServerStream::send_head(const Response& response, bool body_follows, std::optional<uint64_t> length) {
+  if (over()) return false;
+  if (std::exchange(head_sent_, true)) return true;
+  unsigned status = std::min<unsigned>(response.status, 999);
+  char digits[3] = {static_cast<char>('0' + status / 100), static_cast<char>('0' + status / 10 % 10), static_cast<char>('0' + status % 10)};
+  char number[20];
+  Http2Fields fields;
+  fields.add(":status", {digits, 3});
+  fields.add_all(response.headers);
+  if (length) {
+    char* end = std::to_chars(number, number + sizeof number, *length).ptr;
+    fields.add("content-length", {number, static_cast<size_t>(end - number)});
+  }
+  fields.add_all(*extra_);
+  nghttp2_data_provider data = connection_.provider();
+  output_begun_ = body_follows;
+  if (!body_follows) output_ended_ = true;
+  int error = nghttp2_submit_response(session_.native(), id_, fields.data(), fields.size(), body_follows ? &data : nullptr);
+  connection_.wake();
+  return error == 0;
+}
+
+bool Http2ServerStream::begin_output() {
+  if (response_ == nullptr) return !over();
+  const Response& response = *std::exchange(response_, nullptr);
+  return send_head(response, true, response.body.length());
+}
+
+bool Http2ServerStream::settle(Sent sent) {
+  switch (sent) {
+    case Sent::whole: return true;
+    case Sent::gone: return false;
+    case Sent::failed:
+      cut_ = head_sent_ ? Cut::in_reply : Cut::before_reply;
+      if (head_sent_) drop_error_ = NGHTTP2_INTERNAL_ERROR;  // RFC 9113 §8.1: what is incomplete must not look complete
+      return false;
+    case Sent::late:
+      cut_ = Cut::in_reply;
+      fault_ = Error{Code::request_timeout, Side::client, Progress::body, "the client does not read its answer"};
+      return false;
+  }
+  return false;
+}
+
+Task<bool> Http2ServerStream::reply(Response& response, const Headers& extra) {
+  cut_ = Cut::none;
+  response_ = nullptr;
+  extra_ = &extra;
+  continue_due_ = false;
+  if (over()) co_return false;
+  progress_ = Agenda::current().now();
+  if (response.status == 101 || response.tunnel != nullptr) {
+    fault_ = Error{Code::upstream_protocol, Side::upstream, Progress::head, "an upgrade that was not asked for"};
+    cut_ = Cut::before_reply;
+    co_return false;
+  }
+  bool no_body = head_only_ || response.status == 204 || response.status == 304;
+  if (no_body) {
+    std::optional<uint64_t> length;
+    if (std::optional<std::string_view> declared = response.headers.find(Name::content_length))
+      length = parse_number(*declared);
+    else if (response.body.in_memory() && *response.body.length() > 0)
+      length = response.body.length();
+    if (response.status == 204) length.reset();
+    if (!send_head(response, false, length)) co_return false;
+    co_return settle(co_await flushed());
+  }
+  if (response.body.in_memory()) {
+    body_out_ = response.body.bytes().size();
+    give_whole(response.body.bytes());
+    if (!send_head(response, !output_.empty(), body_out_)) co_return false;
+    co_return settle(co_await flushed());
+  }
+  response_ = &response;
+  co_return settle(co_await send_body(response.body, fault_, body_out_));
+}
+
+Task<void> Http2ServerStream::refuse(Response& response, const Headers& extra) {
+  bool sent = co_await reply(response, extra);
+  (void)sent;
+}
+
+[[clang::coro_wrapper]] Task<bool> Http2ServerStream::finish() { return ready(false); }
+
+// ---- The connection ----
+
+Http2ServerConnection::Http2ServerConnection(io::Socket socket, const ServerSettings& settings)
+    : Http2Session(std::move(socket), Role::server, {settings.heads, settings.http2_limits, settings.body_timeout}),
+      server_(settings),
+      begun_(Agenda::current().now()),
+      idle_since_(begun_) {
+  const nghttp2_settings_entry ours[] = {
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, settings.http2_limits.streams},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, static_cast<uint32_t>(Http2Limits::stream_window)},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(settings.heads.headers)},
+      {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},  // RFC 9218 §2.1
+  };
+  nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, ours, std::size(ours));
+  wake();
+}
+
+Http2ServerConnection::~Http2ServerConnection() {
+  forming_.reset();
+  waiting_.clear();
+}
+
+Http2Stream* Http2ServerConnection::on_request(int32_t id) {
+  if (open() >= 2 * size_t{settings_.bounds.streams}) return nullptr;  // reset by the client, and still being cleared away
+  forming_ = std::make_unique<Http2ServerStream>(*this, id);
+  return forming_.get();
+}
+
+void Http2ServerConnection::on_stream_over() { idle_since_ = Agenda::current().now(); }
+
+Task<std::unique_ptr<ServerStream>> Http2ServerConnection::next() {
+  while (true) {
+    while (fetched_ < waiting_.size()) {
+      std::unique_ptr<Http2ServerStream> stream = std::move(waiting_[fetched_++]);
+      if (!stream->over()) co_return stream;
+    }
+    waiting_.clear();
+    fetched_ = 0;
+    if (!co_await step()) co_return nullptr;
+  }
+}
+
+Instant Http2ServerConnection::deadline() const {
+  Instant first = std::min(ping_deadline(), last_due_);
+  if (head_since_ != never) first = std::min(first, head_since_ + server_.head_timeout);
+  if (!settled_) first = std::min(first, begun_ + server_.head_timeout);
+  if (idle()) first = std::min(first, idle_since_ + server_.idle_timeout);
+  return first;
+}
+
+void Http2ServerConnection::on_late() {
+  Instant now = Agenda::current().now();
+  bool head_late = head_since_ != never && head_since_ + server_.head_timeout <= now;
+  bool silent = !settled_ && begun_ + server_.head_timeout <= now;
+  if (head_late || silent || (idle() && idle_since_ + server_.idle_timeout <= now)) return terminate(NGHTTP2_NO_ERROR);
+  if (last_due_ <= now) say_last();
+  check_ping();
+}
+
+void Http2ServerConnection::on_pong() {
+  if (last_due_ != never) last_due_ = Agenda::current().now();
+}
+
+// Names the last request that is served; those behind it were not seen and may be sent elsewhere (RFC 9113 §6.8).
+void Http2ServerConnection::say_last() {
+  last_due_ = never;
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR, nullptr, 0);
+  wake();
+}
+
+void Http2ServerConnection::retire(bool fresh_too) {
+  if (over_) return;
+  if (!std::exchange(retired_, true)) {
+    nghttp2_submit_shutdown_notice(session_);
+    nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
+    wake();
+  }
+  if (idle() && (asked_ || fresh_too)) return say_last();
+  last_due_ = Agenda::current().now() + (asked_ || fresh_too ? last_goaway_within : server_.head_timeout);
+}
+
+}  // namespace portloom::http

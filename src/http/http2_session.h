@@ -1,0 +1,140 @@
+// http/http2_session.h
+//
+// Http2Session: what both sides of one HTTP/2 connection (RFC 9113) share: nghttp2's session on memory of the worker's pool, the
+// reading step, the writer, flow control, floods and keep-alive. nghttp2's callbacks only note what came and wake who waits. All
+// that is due in a turn leaves in one send.
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+#include <cstdint>
+
+#include "async/scope.h"
+#include "http/http2_stream.h"
+#include "http/stream.h"
+#include "http/writer.h"
+
+namespace portloom::http {
+
+constexpr Duration http2_ping_after = 30s;   // of silence while streams are open
+constexpr Duration http2_pong_within = 10s;  // else the peer is gone
+
+// So many in a period, some of them earned by what was done meanwhile.
+class Allowance {
+ public:
+  Allowance(uint32_t limit, Duration period) : limit_(limit), left_(limit), period_(period) {}
+  bool spend(Instant now);
+  void earn(uint32_t count) { left_ = std::min(limit_, left_ + count); }
+
+ private:
+  uint32_t limit_;
+  uint32_t left_;
+  Duration period_;
+  Instant since_{};
+};
+
+// Fields on their way to nghttp2, which copies them and makes the names lower-case.
+class Http2Fields {
+ public:
+  Http2Fields();
+  ~Http2Fields();
+  // `never_indexed`: a value that is never the same again has no place in the compression table.
+  void add(std::string_view name, std::string_view value, bool never_indexed = false);
+  // All but those of one connection (RFC 9113 §8.2.2), Content-Length and what `without` names.
+  void add_all(const Headers& headers, NameSet without = {});
+  const nghttp2_nv* data() const;
+  size_t size() const { return count_; }
+
+ private:
+  static constexpr size_t inline_max = 40;
+  static constexpr size_t field_size = 40;
+  alignas(8) char inline_[inline_max * field_size];
+  Bytes more_;
+  nghttp2_nv* fields_;
+  size_t capacity_ = inline_max;
+  size_t count_ = 0;
+};
+
+struct Http2Settings {
+  Limits heads;
+  Http2Limits bounds;
+  Duration io_timeout = 60s;  // for bytes to leave; for a body's next ones
+};
+
+class Http2Session {
+ public:
+  Http2Session(const Http2Session&) = delete;
+  // Requests and answers that still have an owner.
+  size_t open() const { return open_; }
+  bool over() const { return over_; }
+  nghttp2_session* native() { return session_; }
+
+ protected:
+  enum class Role : uint8_t { server, client };
+  Http2Session(io::Socket socket, Role role, const Http2Settings& settings);
+  virtual ~Http2Session();
+
+  // Waits for bytes and works through them, or does what time asks for. False when the connection is over.
+  Task<bool> step();
+  // Wakes the writer, which runs behind everything that is ready in this turn.
+  void wake() { due_.set(); }
+  // GOAWAY(`error`) and the end; whoever has a stream is told at once.
+  void terminate(uint32_t error);
+  // Nothing can be said any more.
+  void lose();
+
+  virtual Http2Stream* on_request(int32_t) { return nullptr; }  // its head begins; the server's
+  virtual void on_goaway() {}
+  virtual void on_settings() {}
+  virtual void on_pong() {}
+  virtual void on_stream_over() {}  // one has lost its owner
+  virtual Instant deadline() const { return ping_deadline(); }
+  virtual void on_late() { check_ping(); }
+  // Bytes that a stream is given after its head.
+  static nghttp2_data_provider provider();
+  Instant ping_deadline() const;
+  void check_ping();
+
+  io::Socket socket_;
+  Role role_;
+  Http2Settings settings_;
+  nghttp2_session* session_ = nullptr;
+  size_t open_ = 0;
+  Instant head_since_ = never;  // a header block has begun and not ended
+  Instant heard_{};             // when bytes came last
+  Instant pinged_ = never;      // and nothing was heard since
+  bool settled_ = false;        // the peer's first SETTINGS came
+  bool over_ = false;
+  bool ending_ = false;  // GOAWAY is out or on its way and no stream is left
+
+ private:
+  friend class Http2Stream;
+  friend class Http2Bytes;
+  struct Callbacks;
+  static Task<void> write(Http2Session* self);
+  Bytes gather();
+  void feed();
+  Task<void> linger();
+  void credit(size_t bytes);
+  void uncredit(size_t bytes) { unread_ += bytes; }
+  void read_off(Http2Stream& stream, size_t bytes, bool stream_goes_on);
+  void count(Allowance& allowance);
+
+  Allowance resets_;
+  Allowance controls_;
+  size_t arrived_ = 0;   // bytes of bodies in this step
+  size_t unread_ = 0;    // bytes of bodies that nobody has read
+  size_t owed_ = 0;      // of the connection's window, credited when less is unread
+  size_t batch_ = 2048;  // what the last send held, about
+  int run_ = 0;
+  bool calm_due_ = false;
+  bool lingering_ = false;
+  Writer* out_ = nullptr;
+  Event due_;
+  List<Http2Stream> streams_;
+  List<Http2Stream::Framed> framed_;
+  Scope scope_;  // last: the writer looks at everything
+};
+
+}  // namespace portloom::http
