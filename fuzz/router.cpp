@@ -44,14 +44,19 @@ void any_text(std::string_view input) {
   std::string_view host = lines[lines.size() - 2];
   std::vector<Pattern> patterns;
   for (size_t i = 0; i + 3 < lines.size(); i += 2) {
-    bool prefix = lines[i + 1].ends_with('*');
-    patterns.push_back(
-        {0, 0, std::string(lines[i]), std::string(lines[i + 1].substr(0, lines[i + 1].size() - (prefix ? 1 : 0))), prefix, 0});
+    std::string_view text = lines[i + 1];
+    bool prefix = text.ends_with('*');
+    bool regex = text.starts_with('~');
+    if (regex) text.remove_prefix(1);
+    if (prefix && !regex) text.remove_suffix(1);
+    Pattern pattern{.host = std::string(lines[i]), .path = std::string(text)};
+    pattern.form = regex ? Pattern::Form::regex : prefix ? Pattern::Form::prefix : Pattern::Form::exact;
+    patterns.push_back(std::move(pattern));
   }
   auto table = RouteTable::compile(std::vector<Route>(1), patterns);
   if (!table) return;
   Params params;
-  RouteTable::Match match = (*table)->match(0, http::Method::GET, host, path, params);
+  RouteTable::Match match = (*table)->match({.host = host, .path = path}, params);
   if (params.count > Params::count_max || (match.route == nullptr && params.count != 0)) std::abort();
   for (size_t i = 0; i < params.count; ++i)
     if (!params.items[i].value.empty() && !inside(params.items[i].value, path)) std::abort();
@@ -69,16 +74,14 @@ void made_up(std::string_view input) {
   auto table = RouteTable::compile(routes, patterns);
   if (!table) std::abort();
   do {
-    std::string host = made_up_host(draw);
-    std::string path = made_up_path(draw, false);
-    auto method = static_cast<http::Method>(draw(4));
-    auto listener = static_cast<uint16_t>(draw(2));
-    NaiveMatch due = naive_match(patterns, listener, method, host, path);
+    MadeUpRequest request = made_up_request(draw);
+    Lookup asked = request.lookup();
+    NaiveMatch due = naive_match(patterns, asked);
     Params params;
-    RouteTable::Match match = (*table)->match(listener, method, host, path, params);
+    RouteTable::Match match = (*table)->match(asked, params);
     if ((match.route == nullptr) != (due.pattern == nullptr) || match.allowed_methods != due.allowed_methods) std::abort();
     if (match.route == nullptr) continue;
-    Params captured = naive_params(*due.pattern, path);
+    Params captured = naive_params(*due.pattern, request.path);
     if (match.route->index != due.pattern->route || params.count != captured.count) std::abort();
     for (size_t i = 0; i < params.count; ++i)
       if (params.items[i].name != captured.items[i].name || params.items[i].value != captured.items[i].value) std::abort();

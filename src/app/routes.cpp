@@ -18,29 +18,34 @@ uint16_t method_bits(const std::vector<std::string>& methods) {
   return bits;
 }
 
+std::vector<pipeline::Condition> conditions_of(const config::Named<std::string>& written) {
+  std::vector<pipeline::Condition> conditions;
+  for (const auto& [name, value] : written) conditions.push_back({name, value, value == config::Match::any_value});
+  return conditions;
+}
+
 void add_patterns(const config::ResolvedRoute& route, uint32_t index, uint16_t listener, std::vector<pipeline::Pattern>& patterns) {
+  using Form = pipeline::Pattern::Form;
+  const config::Match& match = route.match;
   pipeline::Pattern pattern;
   pattern.route = index;
   pattern.listener = listener;
-  pattern.methods = method_bits(route.match.method);
-  std::vector<std::string> hosts = route.match.host.empty() ? std::vector<std::string>{""} : route.match.host;
+  pattern.methods = method_bits(match.method);
+  pattern.headers = conditions_of(match.headers);
+  pattern.query = conditions_of(match.query);
+  auto add = [&](Form form, const std::string& path) {
+    pattern.form = form;
+    pattern.path = path;
+    patterns.push_back(pattern);
+  };
+  std::vector<std::string> hosts = match.host.empty() ? std::vector<std::string>{"*"} : match.host;
   for (const std::string& host : hosts) {
-    pattern.host = host;
+    pattern.host = host == "*" ? "" : host;
     std::transform(pattern.host.begin(), pattern.host.end(), pattern.host.begin(), to_lower);
-    pattern.prefix = false;
-    for (const std::string& path : route.match.path) {
-      pattern.path = path;
-      patterns.push_back(pattern);
-    }
-    pattern.prefix = true;
-    for (const std::string& path : route.match.path_prefix) {
-      pattern.path = path;
-      patterns.push_back(pattern);
-    }
-    if (route.match.path.empty() && route.match.path_prefix.empty()) {
-      pattern.path = "/";
-      patterns.push_back(pattern);
-    }
+    for (const std::string& path : match.path) add(Form::exact, path);
+    for (const std::string& path : match.path_prefix) add(Form::prefix, path);
+    for (const std::string& path : match.path_regex) add(Form::regex, path);
+    if (!match.has_path()) add(Form::prefix, "/");
   }
 }
 

@@ -120,6 +120,21 @@ TEST(Document, ResolvesGroupsChainsDefaultsAndSkips) {
   EXPECT_EQ(loaded.place(loaded.origins->find("services.orders.balance")), "f.yaml:20");
 }
 
+TEST(Document, AGroupLendsConditions) {
+  Loaded loaded = good(
+      "version: 1\nlisteners: {a: {port: 1}}\nservices: {s: {endpoints: x:1}}\nroutes:\n"
+      "  - match: {headers: {x-app: phone}, path_regex: \"/v[0-9]+\"}\n    routes:\n"
+      "      - {match: {headers: {x-beta: \"*\"}, query: {v: \"2\"}}, to: s}\n");
+  ASSERT_TRUE(loaded);
+  const Match& match = loaded.document->resolved[0].match;
+  ASSERT_EQ(match.headers.size(), 2U);
+  EXPECT_EQ(*match.headers.find("x-app"), "phone");
+  EXPECT_EQ(*match.headers.find("x-beta"), Match::any_value);
+  EXPECT_EQ(*match.query.find("v"), "2");
+  EXPECT_EQ(match.path_regex.front(), "/v[0-9]+");
+  EXPECT_EQ(loaded.document->resolved[0].name, "~/v[0-9]+");
+}
+
 TEST(Document, MadeNamesAreUnique) {
   Loaded loaded = good(
       "version: 1\nlisteners: {a: {port: 1}}\nservices: {s: {endpoints: x:1}}\nroutes:\n"

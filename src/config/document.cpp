@@ -3,7 +3,10 @@
 // What one structure of the document can check by itself.
 #include "config/document.h"
 
+#include <algorithm>
+
 #include "base/text.h"
+#include "data/regex.h"
 
 namespace portloom::config {
 
@@ -48,7 +51,8 @@ bool is_path_pattern(std::string_view text) {
     text.remove_prefix(segment.size());
     if (segment.find_first_of("{}") == std::string_view::npos) continue;
     if (segment.size() < 3 || segment.front() != '{' || segment.back() != '}') return false;
-    if (!is_name(segment.substr(1, segment.size() - 2))) return false;
+    std::string_view name = segment.substr(1, segment.size() - 2);
+    if (!is_name(name) || name.find('.') != std::string_view::npos) return false;
   }
   return true;
 }
@@ -88,8 +92,61 @@ void Service::check(data::Checker& checker) const {
   }
 }
 
+namespace {
+
+// What the router can take of a path with {name}s, beyond its spelling.
+void check_names(std::string_view field, const std::string& path, data::Checker& checker) {
+  std::vector<std::string_view> names;
+  size_t segments = 0;
+  for (std::string_view rest = path; !rest.empty(); ++segments) {
+    rest.remove_prefix(1);
+    std::string_view segment = rest.substr(0, rest.find('/'));
+    rest.remove_prefix(segment.size());
+    if (!segment.starts_with('{')) continue;
+    if (std::find(names.begin(), names.end(), segment) != names.end())
+      checker.error(field, "two segments of " + path + " are called " + std::string(segment));
+    if (segment == "{rest}" && field == "path_prefix")
+      checker.error(field, "{rest} is what follows a prefix", "give the segment another name");
+    names.push_back(segment);
+  }
+  if (segments > 64) checker.error(field, "a path has at most 64 segments");
+  if (names.size() > (field == "path" ? 16 : 15)) checker.error(field, "a path captures at most 16 values, {rest} included");
+}
+
+// Fields of one connection never reach a match, and the host has a key of its own.
+void check_fields(const Named<std::string>& fields, data::Checker& checker) {
+  for (const auto& [name, value] : fields) {
+    for (std::string_view hop :
+         {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "content-length"})
+      if (equals_ignoring_case(name, hop)) checker.error("headers", "\"" + name + "\" belongs to one connection and is not matched");
+    if (equals_ignoring_case(name, "host")) checker.error("headers", "the host is not matched as a header field", "write host: NAME");
+    for (const auto& [other, ignored] : fields)
+      if (&other < &name && equals_ignoring_case(name, other)) checker.error("headers", "\"" + name + "\" is written twice");
+  }
+}
+
+}  // namespace
+
 void Match::check(data::Checker& checker) const {
-  if (!path.empty() && !path_prefix.empty()) checker.error("path_prefix", "a match has `path` or `path_prefix`, not both");
+  if ((path.empty() ? 0 : 1) + (path_prefix.empty() ? 0 : 1) + (path_regex.empty() ? 0 : 1) > 1)
+    checker.error(path.empty()                     ? "path_regex"
+                  : checker.written("path_prefix") ? "path_prefix"
+                                                   : "path_regex",
+                  "a match has one of `path`, `path_prefix` and `path_regex`", "write two routes");
+  for (const std::string& one : path) check_names("path", one, checker);
+  for (const std::string& one : path_prefix) check_names("path_prefix", one, checker);
+  for (const std::string& one : path_regex) {
+    Result<data::Regex> regex = data::Regex::compile(one);
+    if (!regex) checker.error("path_regex", "not a regular expression: " + regex.error().detail);
+    if (std::any_of(one.begin(), one.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; }))
+      checker.error("path_regex", "a path is matched as it is sent, in ASCII", "write bytes beyond it as %C3%A9");
+  }
+  check_fields(headers, checker);
+  for (const auto* conditions : {&headers, &query})
+    for (const auto& [name, value] : *conditions)
+      if (value.find_first_of("{}") != std::string::npos)
+        checker.error(conditions == &headers ? "headers" : "query",
+                      "braces do not compute in a match: the value of " + name + " is literal");
 }
 
 void Route::check(data::Checker& checker) const {

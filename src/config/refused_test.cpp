@@ -79,15 +79,52 @@ TEST(Refused, ANameTwice) {
             "           ^ by the route at f:6\n");
 }
 
-TEST(Refused, ARouteThatCanNeverMatch) {
+TEST(Warned, ARouteThatIsNeverReached) {
   EXPECT_EQ(shown("routes:\n  - {match: {method: GET, path: \"/x/{a}\"}, to: s}\n  - {match: {method: GET, path: \"/x/{b}\"}, to: t}\n"),
-            "f:7:5: error: this route can never match\n"
+            "f:7:5: warning: this route is never reached\n"
             "  - {match: {method: GET, path: \"/x/{b}\"}, to: t}\n"
             "    ^ the same match stands at f:6\n");
   EXPECT_EQ(shown("routes:\n  - {match: {path_prefix: /x}, to: s}\n  - {match: {path_prefix: [/x/, /y]}, to: t}\n"),
-            "f:7:5: warning: a part of this route can never match\n"
+            "f:7:5: warning: a part of this route is never reached\n"
             "  - {match: {path_prefix: [/x/, /y]}, to: t}\n"
             "    ^ the same match stands at f:6\n");
+  // Who lists fewer methods ranks first, wherever it stands.
+  EXPECT_EQ(shown("routes:\n  - {match: {method: [GET, PUT], path: /x}, to: s}\n  - {match: {method: GET, path: /x}, to: t}\n"),
+            "f:6:5: warning: a part of this route is never reached\n"
+            "  - {match: {method: [GET, PUT], path: /x}, to: s}\n"
+            "    ^ the same match stands at f:7\n");
+  EXPECT_EQ(shown("routes:\n  - {match: {path: /x, headers: {X-A: b}, query: {v: \"1\"}}, to: s}\n"
+                  "  - {match: {path: /x, query: {v: \"1\"}, headers: {x-a: b}}, to: t}\n"),
+            "f:7:5: warning: this route is never reached\n"
+            "  - {match: {path: /x, query: {v: \"1\"}, headers: {x-a: b}}, to: t}\n"
+            "    ^ the same match stands at f:6\n");
+  EXPECT_EQ(shown("routes:\n  - {match: {path: /x, headers: {x-a: b}}, to: s}\n  - {match: {path: /x, headers: {x-a: B}}, to: t}\n"), "");
+}
+
+TEST(Warned, ARegexBehindAPrefix) {
+  EXPECT_EQ(shown("routes:\n  - {match: {path_prefix: /v1}, to: s}\n  - {match: {path_regex: \"/v1/[a-z]+\"}, to: t}\n"),
+            "f:7:5: warning: this route is never reached\n"
+            "  - {match: {path_regex: \"/v1/[a-z]+\"}, to: t}\n"
+            "    ^ a prefix is asked before a regex, and this one takes all of it: f:6\n");
+  EXPECT_EQ(shown("routes:\n  - {match: {path_prefix: /}, to: s}\n  - {match: {path_regex: \"/v1/[a-z]+\"}, to: t}\n"), "");
+  EXPECT_EQ(shown("routes:\n  - {match: {method: GET, path_prefix: /v1}, to: s}\n  - {match: {path_regex: \"/v1/[a-z]+\"}, to: t}\n"), "");
+}
+
+TEST(Refused, AMatchThatMakesNoSense) {
+  auto of = [](const std::string& match) {
+    std::string text = shown("routes:\n  - {match: {" + match + "}, to: s}\n  - {match: {path: /t}, to: t}\n");
+    return text.substr(0, text.find('\n'));
+  };
+  EXPECT_EQ(of("path_regex: \"/a(\""), "f:6:14: error: not a regular expression: missing ): /a(");
+  EXPECT_EQ(of("path_regex: \"/(?=a)\""), "f:6:14: error: not a regular expression: invalid perl operator: (?=");
+  EXPECT_EQ(of("path: /a, path_regex: /a"), "f:6:24: error: a match has one of `path`, `path_prefix` and `path_regex`");
+  EXPECT_EQ(of("path: \"/{a}/{a}\""), "f:6:14: error: two segments of /{a}/{a} are called {a}");
+  EXPECT_EQ(of("path_prefix: \"/{rest}\""), "f:6:14: error: {rest} is what follows a prefix");
+  EXPECT_EQ(of("headers: {\"a b\": c}"), "f:6:24: error: expected a header name, found \"a b\"");
+  EXPECT_EQ(of("headers: {upgrade: websocket}"), "f:6:14: error: \"upgrade\" belongs to one connection and is not matched");
+  EXPECT_EQ(of("headers: {Host: a}"), "f:6:14: error: the host is not matched as a header field");
+  EXPECT_EQ(of("headers: {a: b, A: c}"), "f:6:14: error: \"A\" is written twice");
+  EXPECT_EQ(of("query: {v: \"{id}\"}"), "f:6:14: error: braces do not compute in a match: the value of v is literal");
 }
 
 TEST(Refused, GroupsThatContradict) {
@@ -119,9 +156,9 @@ TEST(Refused, AMatchThatIsNone) {
             "  - {match: {method: get}, to: s}\n"
             "                     ^\n");
   EXPECT_EQ(shown("routes:\n  - {match: {path: /x, path_prefix: /y}, to: s}\n"),
-            "f:6:24: error: a match has `path` or `path_prefix`, not both\n"
+            "f:6:24: error: a match has one of `path`, `path_prefix` and `path_regex`\n"
             "  - {match: {path: /x, path_prefix: /y}, to: s}\n"
-            "                       ^\n");
+            "                       ^ write two routes\n");
 }
 
 TEST(Refused, WhatBelongsToALaterVersion) {

@@ -1,6 +1,6 @@
 // config/resolve.cpp
 //
-// Names that must exist, group rules (L10), matches that hide each other, and the routes with everything worked in.
+// Names that must exist, group rules (L10), and the routes with everything worked in.
 #include "config/resolve.h"
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "config/hidden.h"
 
 namespace portloom::config {
 namespace {
@@ -36,7 +37,7 @@ class Resolver {
     admin();
     for (size_t i = 0; i < document_.routes.size(); ++i) route(document_.routes[i], Around{}, "routes[" + std::to_string(i) + "]");
     names();
-    hidden();
+    warn_of_hidden_routes(document_, problems_);
     unused();
   }
 
@@ -112,21 +113,35 @@ class Resolver {
             "say it in one of the two places");
   }
 
+  // Conditions come together; the same name twice would be two different things.
+  void lend(Named<std::string>& own, const Named<std::string>& lent, const std::string& path, std::string_view field) {
+    for (const auto& [name, value] : lent) {
+      bool said = std::any_of(own.begin(), own.end(), [&](const auto& other) { return equals_ignoring_case(other.first, name); });
+      if (said)
+        error(path + ".match." + std::string(field), "the group around this route says " + quoted(name) + " already",
+              "say it in one of the two places");
+      else
+        own.add(name) = value;
+    }
+  }
+
   Around within(const Route& route, const Around& around, const std::string& path) {
     Around own;
     own.listener = route.listener.empty() ? around.listener : route.listener;
     if (!route.listener.empty() && !around.listener.empty() && route.listener != around.listener)
       error(path + ".listener", "the group around this route belongs to the listener " + quoted(around.listener));
     own.match = route.match;
-    bool paths = (!route.match.path.empty() || !route.match.path_prefix.empty()) &&
-                 (!around.match.path.empty() || !around.match.path_prefix.empty());
+    bool paths = route.match.has_path() && around.match.has_path();
     if (paths) error(path + ".match", "the group around this route has a path already", "write whole paths in its routes");
     lend(own.match.host, around.match.host, path, "host");
     lend(own.match.method, around.match.method, path, "method");
-    if (!paths) {
-      lend(own.match.path, around.match.path, path, "path");
-      lend(own.match.path_prefix, around.match.path_prefix, path, "path_prefix");
+    if (!route.match.has_path()) {
+      own.match.path = around.match.path;
+      own.match.path_prefix = around.match.path_prefix;
+      own.match.path_regex = around.match.path_regex;
     }
+    lend(own.match.headers, around.match.headers, path, "headers");
+    lend(own.match.query, around.match.query, path, "query");
     own.policies = around.policies;
     own.policies.insert(own.policies.end(), route.policies.begin(), route.policies.end());
     own.skip = around.skip;
@@ -207,6 +222,7 @@ class Resolver {
     for (const std::string& method : match.method) text += (text.empty() ? "" : ",") + method;
     if (!text.empty()) text += ' ';
     if (!match.path.empty()) return text + match.path.front();
+    if (!match.path_regex.empty()) return text + "~" + match.path_regex.front();
     if (match.path_prefix.empty()) return text + "/*";
     const std::string& prefix = match.path_prefix.front();
     return text + prefix + (prefix.ends_with('/') ? "*" : "/*");
@@ -231,53 +247,6 @@ class Resolver {
       for (int number = 2; taken.contains(name); ++number) name = route.name + " #" + std::to_string(number);
       taken.emplace(name, route.at);
       route.name = name;
-    }
-  }
-
-  // Every single request shape that a match stands for, parameters without their names.
-  static std::vector<std::string> spellings(const ResolvedRoute& route) {
-    auto or_any = [](const std::vector<std::string>& list) { return list.empty() ? std::vector<std::string>{"*"} : list; };
-    bool exact = !route.match.path.empty();
-    std::vector<std::string> paths = exact                             ? route.match.path
-                                     : route.match.path_prefix.empty() ? std::vector<std::string>{"/"}
-                                                                       : route.match.path_prefix;
-    std::vector<std::string> all;
-    for (const std::string& host : or_any(route.match.host))
-      for (const std::string& method : or_any(route.match.method))
-        for (const std::string& path : paths) {
-          std::string spelling = route.listener + " " + method + (exact ? " = " : " < ");
-          for (char c : host) spelling += to_lower(c);
-          spelling += ' ';
-          bool name = false;
-          for (char c : path) {
-            if (!name || c == '}') spelling += c;
-            if (c == '{' || c == '}') name = c == '{';
-          }
-          // A prefix holds by segment: /v1 and /v1/ are one.
-          if (!exact && spelling.ends_with('/')) spelling.pop_back();
-          all.push_back(std::move(spelling));
-        }
-    return all;
-  }
-
-  void hidden() {
-    std::map<std::string, const ResolvedRoute*> seen;
-    for (const ResolvedRoute& route : document_.resolved) {
-      size_t taken = 0;
-      const ResolvedRoute* first = nullptr;
-      std::vector<std::string> all = spellings(route);
-      for (std::string& spelling : all) {
-        auto [earlier, fresh] = seen.emplace(std::move(spelling), &route);
-        if (fresh || earlier->second == &route) continue;
-        ++taken;
-        first = earlier->second;
-      }
-      if (taken == 0) continue;
-      std::string hint = "the same match stands at " + problems_.sources().place(first->at);
-      if (taken == all.size())
-        error(route.path, "this route can never match", hint);
-      else
-        warning(route.path, "a part of this route can never match", hint);
     }
   }
 

@@ -9,7 +9,7 @@
 
 namespace portloom::config {
 
-// Fills document.resolved; reports names that do not exist, routes that can never match, and what nobody uses.
+// Fills document.resolved; reports names that do not exist, routes that are never reached, and what nobody uses.
 void resolve(Document& document, const data::Origins& origins, data::Problems& problems);
 
 }  // namespace portloom::config

@@ -19,6 +19,11 @@ struct Match {
   std::vector<std::string> method;
   std::vector<std::string> path;
   std::vector<std::string> path_prefix;
+  std::vector<std::string> path_regex;
+  Named<std::string> headers;
+  Named<std::string> query;
+
+  static constexpr std::string_view any_value = "*";  // of a header field or a query parameter: whatever it is
 
   void visit(this auto& self, auto& field) {
     using namespace data::rules;
@@ -27,10 +32,13 @@ struct Match {
     field("method", self.method, valid(is_method, "a method like GET"), "Methods.");
     field("path", self.path, valid(is_path_pattern, "a path that begins with /"), "The exact path; `{name}` stands for one segment.");
     field("path_prefix", self.path_prefix, valid(is_path_pattern, "a path that begins with /"), "A path and all below it, by segment.");
-    field.later("path_regex", "headers", "query");
+    field("path_regex", self.path_regex, "A regular expression (RE2) for the whole path; `(?P<name>…)` captures.");
+    field("headers", self.headers, at_most(16), valid(data::is_header_name, "a header name"),
+          "Header fields that are there, with exactly this value; `\"*\"` takes any.");
+    field("query", self.query, at_most(16), "Query parameters that are there, with exactly this value; `\"*\"` takes any.");
   }
   void check(data::Checker& checker) const;
-  bool empty() const { return host.empty() && method.empty() && path.empty() && path_prefix.empty(); }
+  bool has_path() const { return !path.empty() || !path_prefix.empty() || !path_regex.empty(); }
 };
 
 // A route, or a group of routes when it has `routes` in place of `to`. Read resolved_routes() of the Document instead.

@@ -4,7 +4,11 @@
 // looked up, and probes at most one cluster of them.
 #include "pipeline/router_tree.h"
 
+#include <algorithm>
 #include <cstring>
+
+#include "base/text.h"
+#include "http/form.h"
 
 namespace portloom::pipeline {
 
@@ -74,17 +78,75 @@ uint32_t RouteTree::add_names(const std::vector<std::string_view>& names) {
   return begin;
 }
 
-void RouteTree::add_leaf(uint32_t node, bool prefix, Leaf leaf) {
-  Leaves& range = prefix ? nodes_[node].prefix : nodes_[node].exact;
+uint32_t RouteTree::add_regex(data::Regex regex) {
+  regexes_.push_back(std::move(regex));
+  return static_cast<uint32_t>(regexes_.size() - 1);
+}
+
+uint32_t RouteTree::add_conditions(const Pattern& pattern) {
+  auto begin = static_cast<uint32_t>(conditions_.size());
+  for (const Condition& condition : pattern.headers)
+    conditions_.push_back({http::name_of_field(condition.name), condition.any, keep(condition.name), keep(condition.value)});
+  for (const Condition& condition : pattern.query)
+    conditions_.push_back({http::Name::other, condition.any, keep(condition.name), keep(condition.value)});
+  return begin;
+}
+
+void RouteTree::add_leaf(uint32_t node, Pattern::Form form, Leaf leaf) {
+  if (form == Pattern::Form::regex && (regex_roots_.empty() || regex_roots_.back().first != node)) {
+    regex_roots_.emplace_back(node, Leaves{});
+    nodes_[node].has_regexes = true;
+  }
+  Leaves& range = form == Pattern::Form::regex   ? regex_roots_.back().second
+                  : form == Pattern::Form::exact ? nodes_[node].exact
+                                                 : nodes_[node].prefix;
   if (range.count == 0) range.begin = static_cast<uint32_t>(leaves_.size());
   ++range.count;
   leaves_.push_back(leaf);
+}
+
+RouteTree::Leaves RouteTree::regexes(uint32_t root) const {
+  if (!nodes_[root].has_regexes) return {};
+  auto found = std::ranges::lower_bound(regex_roots_, root, {}, &std::pair<uint32_t, Leaves>::first);
+  return found->second;
+}
+
+// A field with several lines is one value, joined by ", " (RFC 9110 §5.3): so nobody slips a second one past a route.
+bool RouteTree::has_field(const Compiled& condition, const http::Headers& headers) const {
+  if (condition.id != http::Name::other && !headers.contains(condition.id)) return false;
+  std::string_view name = view(condition.name);
+  std::string_view due = view(condition.value);
+  bool found = false;
+  for (http::Headers::Field field : headers) {
+    if (field.id != condition.id || (condition.id == http::Name::other && !equals_ignoring_case(field.name, name))) continue;
+    if (condition.any) return true;
+    if (found) {
+      if (!due.starts_with(", ")) return false;
+      due.remove_prefix(2);
+    }
+    if (!due.starts_with(field.value)) return false;
+    due.remove_prefix(field.value.size());
+    found = true;
+  }
+  return found && due.empty();
+}
+
+bool RouteTree::holds_conditions(const Leaf& leaf, const Lookup& asked) const {
+  const Compiled* condition = conditions_.data() + leaf.conditions;
+  for (const Compiled* end = condition + leaf.headers; condition != end; ++condition)
+    if (asked.headers == nullptr || !has_field(*condition, *asked.headers)) return false;
+  for (const Compiled* end = condition + leaf.query; condition != end; ++condition) {
+    std::optional<std::string_view> value = http::find_parameter(asked.query, view(condition->name));
+    if (!value || !(condition->any || http::form_equals(*value, view(condition->value)))) return false;
+  }
+  return true;
 }
 
 void RouteTree::shrink() {
   nodes_.shrink_to_fit();
   leaves_.shrink_to_fit();
   names_.shrink_to_fit();
+  conditions_.shrink_to_fit();
   texts_.shrink_to_fit();
 }
 

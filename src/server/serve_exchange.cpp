@@ -154,7 +154,7 @@ void Server::open(Exchange& exchange, Request& request, Connection& connection, 
   }
   // 4. match first, a pure look-up; then the listener's policies, less what the route skips; 404 only behind them
   const pipeline::RouteTable& table = *exchange.plan->snapshot().table;
-  pipeline::RouteTable::Match match = table.match(door_.index, request.method(), request.host(), request.path(), exchange.params);
+  pipeline::RouteTable::Match match = table.match(lookup_of(door_.index, request), exchange.params);
   exchange.route = match.route;
   exchange.allowed_methods = match.allowed_methods;
   if (match.route != nullptr) {

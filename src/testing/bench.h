@@ -113,8 +113,9 @@ class Bench {
  private:
   void start() {
     auto snapshot = std::make_shared<pipeline::Snapshot>();
-    snapshot->table = *pipeline::RouteTable::compile({{.index = 0, .name = "all", .config = "test"}},
-                                                     {{.route = 0, .listener = 0, .host = "", .path = "/", .prefix = true}});
+    snapshot->table =
+        *pipeline::RouteTable::compile({{.index = 0, .name = "all", .config = "test"}},
+                                       {{.route = 0, .listener = 0, .host = "", .path = "/", .form = pipeline::Pattern::Form::prefix}});
     snapshot->listeners = {"public"};
     plan_ = std::make_unique<pipeline::Plan>(snapshot);
     std::vector<io::Address> addresses;
