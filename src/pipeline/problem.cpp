@@ -51,7 +51,7 @@ constexpr std::array types = {
     ProblemType{Code::misdirected, 421, grpc_unavailable, info, shown, 0, "Misdirected request",
                 "This connection does not serve the request's host."},
     ProblemType{Code::rate_limited, 429, grpc_resource_exhausted, info, kept, 0, "Too many requests",  // RFC 6585 §4
-                "The caller has used up its allowance for now."},
+                "The caller has used up its allowance for now.", "quota-exceeded"},  // draft-ietf-httpapi-ratelimit-headers
     ProblemType{Code::overloaded, 503, grpc_unavailable, warning, kept, 1, "Overloaded",
                 "There is more work than can be taken on right now."},
     ProblemType{Code::refused, 502, grpc_unavailable, warning, kept, 0, "Service not reachable", "The service could not be reached."},
@@ -88,7 +88,8 @@ struct Circumstances {
   std::string_view policy;
   std::string_view limit;
   std::string_view config;
-  std::string_view failed_services;  // comma-separated call names
+  std::string_view failed_services;    // comma-separated call names
+  std::string_view violated_policies;  // comma-separated names of limits
 };
 
 void write_unless_empty(data::JsonWriter& json, std::string_view name, std::string_view text) {
@@ -113,7 +114,7 @@ std::string text_of(uint16_t status, const Error& error, std::string_view reques
   std::string text;
   data::JsonWriter json(text);
   json.begin_object();
-  json.key("type").value("errors.md#" + std::string(name_of(type.code)));  // a URI reference (RFC 9457 §3.1.1)
+  json.key("type").value("errors.md#" + std::string(type.type()));  // a URI reference (RFC 9457 §3.1.1)
   json.member("title", type.title).member("status", status);
   json.member("detail", tell ? std::string_view(error.detail) : type.sentence);
   write_unless_empty(json, "request_id", request_id);
@@ -124,6 +125,7 @@ std::string text_of(uint16_t status, const Error& error, std::string_view reques
     write_unless_empty(json, "limit", known.limit);
     write_unless_empty(json, "config", known.config);
   }
+  write_list(json, "violated-policies", known.violated_policies);
   write_list(json, "failedServices", known.failed_services);
   json.end_object();
   return text;
@@ -171,8 +173,13 @@ void render(Response& response, const Exchange& exchange, bool internal) {
   if (!response.fault) return;
   const Error& error = *response.fault;
   const Record& record = exchange.record;
-  Circumstances known{record.call.service, record.policy, record.limit,
-                      exchange.route != nullptr ? std::string_view(exchange.route->config) : "", record.failed_services};
+  std::string_view route_config = exchange.route != nullptr ? std::string_view(exchange.route->config) : std::string_view{};
+  Circumstances known{.service = record.call.service,
+                      .policy = record.policy,
+                      .limit = record.limit,
+                      .config = record.config.empty() ? route_config : record.config,
+                      .failed_services = record.failed_services,
+                      .violated_policies = record.violated_policies};
   response.body = http::Body(Bytes::copy(text_of(response.status, error, record.id(), internal, known)));
   response.headers.set(http::Name::content_type, "application/problem+json");
   uint8_t retry_after = problem_type(answered_as(error.code, error.side)).retry_after;

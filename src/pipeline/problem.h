@@ -24,7 +24,10 @@ struct ProblemType {
   bool shows_detail;    // a stranger may read the detail, when the fault is the client's own
   uint8_t retry_after;  // seconds; 0: no Retry-After
   std::string_view title;
-  std::string_view sentence;  // the detail for strangers
+  std::string_view sentence;        // the detail for strangers
+  std::string_view type_name = {};  // the name that a specification gives it; empty: the code's
+  // A section of docs/errors.md.
+  std::string_view type() const { return type_name.empty() ? name_of(code) : type_name; }
 };
 const ProblemType& problem_type(Code code);
 // What a fault is answered as: the client's "reset" is client_gone, an upstream's "headers_too_large" is upstream_protocol.

@@ -161,14 +161,31 @@ TEST(Problem, FailedCallsAreListed) {
   EXPECT_TRUE(body_of(response).ends_with(R"("request_id":"r-1","failedServices":["product","stock"]})")) << body_of(response);
 }
 
+TEST(Problem, NamesTheLineOfThePolicyBeforeTheRoutes) {
+  World world;
+  Route route{.index = 0, .name = "r", .methods = 0, .skip = {}, .config = "portloom.yaml:7"};
+  world.exchange.route = &route;
+  world.exchange.record.config = "portloom.yaml:3";
+  std::string body = body_of(world.rendered(deny(Code::forbidden, Side::client), true));
+  EXPECT_NE(body.find(R"("config":"portloom.yaml:3")"), std::string::npos) << body;
+}
+
+TEST(Problem, ASpentLimitHasTheTypeAndMembersOfTheDraft) {
+  World world;
+  world.exchange.record.violated_policies = "burst,day";
+  EXPECT_EQ(body_of(world.rendered(deny(Code::rate_limited, Side::client), false)),
+            R"({"type":"errors.md#quota-exceeded","title":"Too many requests","status":429,)"
+            R"("detail":"The caller has used up its allowance for now.","request_id":"r-1","violated-policies":["burst","day"]})");
+}
+
 TEST(Problem, EveryCodeHasItsSectionInTheDocument) {
   std::string page = errors_page();
   ASSERT_FALSE(page.empty());
   std::set<std::string_view> titles;
   for (size_t i = 0; i < codes; ++i) {
     const ProblemType& type = problem_type(static_cast<Code>(i));
-    size_t begin = page.find("\n## " + std::string(name_of(type.code)) + "\n");
-    ASSERT_NE(begin, std::string::npos) << name_of(type.code);
+    size_t begin = page.find("\n## " + std::string(type.type()) + "\n");
+    ASSERT_NE(begin, std::string::npos) << type.type();
     std::string section = page.substr(begin, page.find("\n## ", begin + 1) - begin);
     std::string opening = "**" + std::to_string(type.status) + " · " + std::string(type.title) + ".** " + std::string(type.sentence);
     EXPECT_NE(section.find(opening), std::string::npos) << name_of(type.code) << " should begin with\n" << opening;

@@ -48,9 +48,13 @@ struct Record {
   uint16_t status = 0;    // 0: the client went before an answer began; logged as 499
   bool complete = false;  // the last byte was handed to the kernel
   std::optional<Error> fault;
-  std::string_view limit;   // which limit refused it
-  std::string_view policy;  // which policy answered
-  uint64_t bytes_in = 0;    // of bodies
+  std::string_view limit;           // which limit refused it
+  std::string_view policy;          // which policy answered
+  std::string_view config;          // FILE:LINE where that policy is written
+  std::string_view dry_run;         // the limit that would have refused it, did its policy not only count
+  std::string_view dry_run_policy;  // and that policy
+  std::string violated_policies;    // comma-separated names of the limits that refused it, for the client
+  uint64_t bytes_in = 0;            // of bodies
   uint64_t bytes_out = 0;
   Duration duration{0};
   bool degraded = false;

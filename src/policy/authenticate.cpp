@@ -10,8 +10,10 @@
 
 #include "base/text.h"
 #include "pipeline/exchange.h"
+#include "policy/authorize.h"
 #include "policy/field_names.h"
 #include "policy/kind.h"
+#include "policy/refusal.h"
 
 namespace portloom::policy {
 
@@ -95,7 +97,7 @@ struct Authenticate final : pipeline::Policy {
   };
   using Caller = std::pair<std::string, config::Consumer>;
 
-  Authenticate(const Config& config, const data::Part&, const Building& building) {
+  Authenticate(const Config& config, const data::Part&, const Building& building) : refusal_("authenticate", building.config) {
     for (const Way& way : config.ways) fields_.push_back(way.api_key->header);
     for (const Caller& caller : building.document.consumers)
       for (const std::string& key : caller.second.keys) callers_.emplace(digest_of(key), &caller);
@@ -145,16 +147,15 @@ struct Authenticate final : pipeline::Policy {
   }
 
   Response refuse(Request& request) const {
-    Response response = pipeline::fault_response(401, Error{Code::unauthenticated, Side::client, Progress::nothing, {}});
-    // RFC 9110 §11.6.1 asks for a challenge; no scheme is registered for API keys, and this name is the usual one.
-    response.headers.set(http::Name::www_authenticate, "ApiKey realm=\"portloom\"");
-    request.exchange.record.policy = kind();
+    Response response = refusal_.answer(request, Code::unauthenticated);
+    response.headers.set(http::Name::www_authenticate, challenge);
     return response;
   }
 
   std::vector<std::string> fields_;
   std::unordered_map<Digest, const Caller*, DigestHash> callers_;  // into the document
   Sha256 sha256_;
+  Refusal refusal_;
 };
 
 constinit const Kind authenticate_kind = kind_of<Authenticate>("authenticate", "Finds out who calls, by an API key; 401 for strangers.");

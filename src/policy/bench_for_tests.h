@@ -49,6 +49,7 @@ class ScriptedService final : public pipeline::Service {
     Instant deadline;
   };
   std::deque<Line> script;
+  http::Headers fields;  // of every answer
   std::vector<Seen> seen;
   int dropped = 0;       // calls cancelled before they answered
   int bodies_alive = 0;  // answers' bodies that nobody has let go
@@ -73,6 +74,7 @@ class ScriptedService final : public pipeline::Service {
     watched.answered = true;
     pipeline::Response response(line.status);
     response.fault = line.fault;
+    response.headers = fields;
     response.body.hold(std::make_unique<Alive>(this));
     co_return response;
   }

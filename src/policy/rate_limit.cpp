@@ -3,18 +3,18 @@
 // Answers 429 once a key has spent its allowance (GCRA, ITU-T I.371: one instant per key). Counters are process-wide and
 // exact: a client's one connection lives on one worker, so per-worker shares would cheat it. Every answer says what is
 // left (draft-ietf-httpapi-ratelimit-headers). A frameless policy: it looks, and passes on or answers.
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "policy/rate_limit.h"
 
 #include <algorithm>
+#include <array>
+#include <memory>
 #include <optional>
 #include <string>
 
-#include "base/random.h"
 #include "base/text.h"
 #include "io/shared.h"
-#include "pipeline/exchange.h"
 #include "policy/kind.h"
+#include "policy/refusal.h"
 
 namespace portloom::policy {
 
@@ -24,71 +24,51 @@ using pipeline::Response;
 
 namespace {
 
-constexpr size_t keys_max = 65'536;  // beyond, the key that has spent least is forgotten
-
-bool is_key(std::string_view text) {
-  if (text.starts_with("headers.")) return data::is_header_name(text.substr(8));
-  return text == "client.address" || text == "consumer";
-}
-
-// Without it a client could choose whose counter it shares.
-uint64_t process_seed() {
-  static const uint64_t seed = random_seed();
-  return seed;
-}
+constexpr size_t keys_max = 65'536;  // per limit; beyond, the key that has spent least is forgotten
 
 uint64_t seconds_up(int64_t nanoseconds) { return static_cast<uint64_t>((nanoseconds + 999'999'999) / 1'000'000'000); }
 
 // What is left of a key's allowance after a request.
 struct Allowance {
-  bool granted;
-  uint64_t requests;  // that may follow at once
-  int64_t wait;       // nanoseconds until there is one more (nothing left), or until all is there again
+  bool granted = true;
+  uint64_t requests = 0;  // that may follow at once
+  int64_t wait = 0;       // nanoseconds until there is one more (nothing left), or until all is there again
 };
 
-}  // namespace
-
-struct RateLimitConfig {
-  std::string name;
-  uint32_t requests = 0;
-  Duration per{};
-  std::string key = "client.address";
-
-  bool operator==(const RateLimitConfig&) const = default;
-  void visit(this auto& self, auto& field) {
-    using namespace data::rules;
-    field("name", self.name, at_most(64), "What clients and logs call it; `skip` takes it too.");
-    field("requests", self.requests, required, at_least(1), "How many requests a key may make per period, all at once if it likes.");
-    field("per", self.per, required, at_least(Duration(1ms)), at_most(Duration(24h) * 366),
-          "The period; an allowance flows back evenly over it.");
-    field("key", self.key, valid(is_key, "client.address, consumer or headers.NAME (other expressions are not in this version)"),
-          "What a request is counted by. Where it is missing: the client's address.");
-    field.later("store", "on_unavailable", "dry_run");
-  }
-  void check(data::Checker& checker) const {
-    if (!name.empty() && !config::is_name(name)) checker.error("name", "expected a name of letters, digits, _ - and .");
-  }
+// The limits of one place, however they were written.
+struct Limits {
+  std::vector<LimitConfig> limits;
+  std::string key;
+  bool operator==(const Limits&) const = default;
 };
 
-// The counters of one place where a limit is written, for all workers.
-class RateLimitCounters {
+Limits limits_of(const RateLimitConfig& config) {
+  Limits limits{config.limits, config.key};
+  if (limits.limits.empty()) limits.limits.push_back({config.name.empty() ? "rate_limit" : config.name, config.requests, config.per});
+  return limits;
+}
+
+// One limit's counters, one per key.
+class Counters {
  public:
-  explicit RateLimitCounters(const RateLimitConfig& from)
-      : config(from), limit_(from.requests), interval_((from.per.count() + from.requests - 1) / from.requests), spent_(keys_max) {}
+  explicit Counters(const LimitConfig& limit)
+      : limit_(limit.requests), interval_((limit.per.count() + limit.requests - 1) / limit.requests), spent_(keys_max) {}
 
-  Allowance spend(uint64_t key, Instant instant) {
-    int64_t now = instant.time_since_epoch().count();
+  Allowance spend(uint64_t key, int64_t now) {
     return spent_.with(key, now, [this, now](Spent& spent, bool) {
       int64_t until = std::max(spent.until, now);
       bool granted = until - now <= (limit_ - 1) * interval_;  // exactly limit_ at one instant, never more than the rate after it
       if (granted) spent.until = until += interval_;
-      int64_t used = until - now;
-      int64_t left = (limit_ * interval_ - used) / interval_;
-      return Allowance{granted, static_cast<uint64_t>(left), left > 0 ? used : used - (limit_ - 1) * interval_};
+      return allowance(granted, until - now);
     });
   }
-
-  const RateLimitConfig config;
+  // Another limit refused the request: takes back what was just granted.
+  Allowance give_back(uint64_t key, int64_t now) {
+    return spent_.with(key, now, [this, now](Spent& spent, bool) {
+      spent.until -= interval_;
+      return allowance(true, std::max(spent.until - now, int64_t{0}));
+    });
+  }
 
  private:
   struct Spent {
@@ -96,72 +76,137 @@ class RateLimitCounters {
     bool stale(int64_t now) const { return until <= now; }
     int64_t age() const { return until; }
   };
+  Allowance allowance(bool granted, int64_t used) const {
+    int64_t left = (limit_ * interval_ - used) / interval_;
+    return {granted, static_cast<uint64_t>(left), left > 0 ? used : used - (limit_ - 1) * interval_};
+  }
   int64_t limit_;
   int64_t interval_;  // one request per; rounded up, so that the rate is never exceeded
   io::Striped<Spent> spent_;
+};
+
+}  // namespace
+
+void RateLimitConfig::check(data::Checker& checker) const {
+  if (!name.empty() && !config::is_name(name)) checker.error("name", "expected a name of letters, digits, _ - and .");
+  bool one = checker.written("requests") || checker.written("per");
+  if (one && !limits.empty()) checker.error("limits", "this has `requests` and `per` already", "make them an entry of `limits`");
+  if (limits.empty() && !(checker.written("requests") && checker.written("per")))
+    checker.error("", "a limit needs `requests` and `per`, or `limits`", "write requests: 100, per: 1m");
+  for (size_t i = 0; i < limits.size(); ++i)
+    for (size_t j = 0; j < i; ++j)
+      if (limits[i].name == limits[j].name) checker.error("limits", "two limits have the name " + limits[i].name);
+}
+
+// The counters of one place where limits are written, for all workers.
+struct RateLimitCounters {
+  explicit RateLimitCounters(const Limits& from) : config(from) {
+    for (const LimitConfig& limit : from.limits) counters.push_back(std::make_unique<Counters>(limit));
+  }
+  const Limits config;
+  std::vector<std::unique_ptr<Counters>> counters;  // by limit
 };
 
 struct RateLimit final : pipeline::Policy {
   using Config = RateLimitConfig;
 
   RateLimit(const Config& config, const data::Part& part, const Building& building)
-      : name_(config.name.empty() ? part.kind : config.name),
-        header_(config.key.starts_with("headers.") ? config.key.substr(8) : std::string()),
-        by_consumer_(config.key == "consumer"),
-        counters_(building.states.keep<RateLimitCounters>("rate_limit", building.place.empty() ? part.path : building.place, config)),
-        limit_(name_ + ": " + std::to_string(config.requests) + " per " + format_duration(config.per)),
-        policy_item_('"' + name_ + "\";q=" + std::to_string(config.requests)) {
-    if (config.per % 1s == Duration{}) policy_item_ += ";w=" + std::to_string(config.per / 1s);  // whole seconds or nothing
+      : key_(config.key),
+        dry_run_(config.dry_run),
+        counters_(
+            building.states.keep<RateLimitCounters>("rate_limit", building.place.empty() ? part.path : building.place, limits_of(config))),
+        refusal_("rate_limit", building.config) {
+    for (const LimitConfig& limit : counters_->config.limits) {
+      texts_.push_back({limit.name, limit.name + ": " + std::to_string(limit.requests) + " per " + format_duration(limit.per)});
+      policy_items_ += (policy_items_.empty() ? "\"" : ", \"") + limit.name + "\";q=" + std::to_string(limit.requests);
+      if (limit.per % 1s == Duration{}) policy_items_ += ";w=" + std::to_string(limit.per / 1s);  // whole seconds or nothing
+    }
   }
   std::string_view kind() const override { return "rate_limit"; }
 
   [[clang::coro_wrapper]] Task<Response> call(Request& request, Next next) override {
-    Allowance allowance = counters_->spend(key_of(request), request.exchange.now());
-    say(allowance, request.exchange.reply_headers);  // leaves with whatever answer this becomes
-    if (!allowance.granted) return ready(refuse(request, allowance));
+    Allowances allowances{};
+    bool granted = spend(request, allowances);
+    if (dry_run_) {
+      if (!granted) note_dry_run(request.exchange.record, allowances);
+      return next(request);
+    }
+    say(allowances, request.exchange.reply_headers);  // leaves with whatever answer this becomes
+    if (!granted) return ready(refuse(request, allowances));
     return next(request);
   }
 
  private:
-  uint64_t key_of(const Request& request) const {
-    std::string_view key;
-    if (by_consumer_) key = request.exchange.identity.consumer;
-    if (!header_.empty()) key = request.headers.find(header_).value_or(std::string_view{});
-    uint64_t seed = process_seed();
-    if (!key.empty()) return XXH3_64bits_withSeed(key.data(), key.size(), seed);
-    key = request.exchange.client;
-    return XXH3_64bits_withSeed(key.data(), key.size(), ~seed);  // a consumer named like an address is not that address
+  using Allowances = std::array<Allowance, Config::limits_max>;  // by limit
+  struct Texts {
+    std::string name;
+    std::string whole;  // for the record: "flood: 300 per 1m"
+  };
+  size_t count() const { return texts_.size(); }
+
+  bool spend(const Request& request, Allowances& allowances) {
+    uint64_t key = key_.of(request);
+    int64_t now = request.exchange.now().time_since_epoch().count();
+    bool granted = true;
+    for (size_t i = 0; i < count(); ++i) {
+      allowances[i] = counters_->counters[i]->spend(key, now);
+      granted &= allowances[i].granted;
+    }
+    if (!granted)
+      for (size_t i = 0; i < count(); ++i)
+        if (allowances[i].granted) allowances[i] = counters_->counters[i]->give_back(key, now);
+    return granted;
   }
 
-  Response refuse(Request& request, const Allowance& allowance) const {
-    Response response = pipeline::fault_response(429, Error{Code::rate_limited, Side::client, Progress::nothing, {}});
-    response.headers.set(http::Name::retry_after, std::to_string(std::max<uint64_t>(1, seconds_up(allowance.wait))));
-    request.exchange.record.limit = limit_;
-    request.exchange.record.policy = kind();
+  size_t first_refused(const Allowances& allowances) const {
+    size_t i = 0;
+    while (allowances[i].granted) ++i;
+    return i;
+  }
+  void note_dry_run(pipeline::Record& record, const Allowances& allowances) const {
+    record.dry_run = texts_[first_refused(allowances)].whole;
+    record.dry_run_policy = kind();
+  }
+
+  Response refuse(Request& request, const Allowances& allowances) const {
+    pipeline::Record& record = request.exchange.record;
+    Response response = refusal_.answer(request, Code::rate_limited);
+    record.limit = texts_[first_refused(allowances)].whole;
+    record.violated_policies.clear();
+    int64_t wait = 0;
+    for (size_t i = 0; i < count(); ++i) {
+      if (allowances[i].granted) continue;
+      record.violated_policies += (record.violated_policies.empty() ? "" : ",") + texts_[i].name;
+      wait = std::max(wait, allowances[i].wait);
+    }
+    response.headers.set(http::Name::retry_after, std::to_string(std::max<uint64_t>(1, seconds_up(wait))));
     return response;
   }
 
-  // Two structured lists (RFC 9651), to which every limit on the way appends its item.
-  void say(const Allowance& allowance, http::Headers& headers) const {
-    std::string item = '"' + name_ + "\";r=";
-    append_number(item, allowance.requests);
-    item += ";t=";
-    append_number(item, std::max<uint64_t>(1, seconds_up(allowance.wait)));
-    append(headers, "RateLimit-Policy", policy_item_);
-    append(headers, "RateLimit", item);
+  // Two structured lists (RFC 9651) of String items, to which every limit on the way appends its own.
+  void say(const Allowances& allowances, http::Headers& headers) const {
+    std::string items;
+    for (size_t i = 0; i < count(); ++i) {
+      items += (items.empty() ? "\"" : ", \"") + texts_[i].name + "\";r=";
+      append_number(items, allowances[i].requests);
+      items += ";t=";
+      append_number(items, std::max<uint64_t>(1, seconds_up(allowances[i].wait)));
+    }
+    append(headers, "RateLimit-Policy", policy_items_);
+    append(headers, "RateLimit", items);
   }
-  static void append(http::Headers& headers, std::string_view name, std::string_view item) {
+  static void append(http::Headers& headers, std::string_view name, std::string_view items) {
     std::optional<std::string_view> before = headers.find(name);
-    if (!before) return headers.add(name, item);
-    headers.set(name, std::string(*before) + ", " + std::string(item));
+    if (!before) return headers.add(name, items);
+    headers.set(name, std::string(*before) + ", " + std::string(items));
   }
 
-  std::string name_;
-  std::string header_;
-  bool by_consumer_;
+  Key key_;
+  bool dry_run_;
   std::shared_ptr<RateLimitCounters> counters_;
-  std::string limit_;        // for the record
-  std::string policy_item_;  // "flood";q=300;w=60
+  std::vector<Texts> texts_;  // by limit
+  std::string policy_items_;  // "flood";q=300;w=60
+  Refusal refusal_;
 };
 
 constinit const Kind rate_limit_kind =

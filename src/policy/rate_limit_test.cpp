@@ -63,6 +63,66 @@ TEST(RateLimit, SeveralLimitsShareTheFields) {
   EXPECT_EQ(call.reply("RateLimit"), "\"burst\";r=4;t=1, \"day\";r=99;t=864");
 }
 
+TEST(RateLimit, ARequestThatOneLimitRefusesIsNotCountedByTheOthers) {
+  Bench bench("[{rate_limit: {limits: [{name: day, requests: 4, per: 24h}, {name: burst, requests: 2, per: 1s}]}}]");
+  ASSERT_EQ(bench.messages, "");
+  EXPECT_EQ(granted(bench, 2), 2);
+  Bench::Call call(bench);
+  pipeline::Response refused = bench.answer(call);
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_EQ(refused.headers.find("Retry-After"), "1");
+  EXPECT_EQ(call.reply("RateLimit-Policy"), "\"day\";q=4;w=86400, \"burst\";q=2;w=1");
+  EXPECT_EQ(call.reply("RateLimit"), "\"day\";r=2;t=43200, \"burst\";r=0;t=1");
+  EXPECT_EQ(call.exchange.record.limit, "burst: 2 per 1s");
+  EXPECT_EQ(call.exchange.record.violated_policies, "burst");
+  EXPECT_EQ(granted(bench, 20), 0);
+  bench.agenda.pass(2s);
+  EXPECT_EQ(granted(bench, 20), 2);  // the day has counted what went through
+  Bench::Call both(bench);
+  EXPECT_EQ(bench.answer(both).headers.find("Retry-After"), "21598");  // the longer wait of the two
+  EXPECT_EQ(both.exchange.record.violated_policies, "day,burst");
+  EXPECT_EQ(both.exchange.record.limit, "day: 4 per 1d");
+}
+
+TEST(RateLimit, ADryRunCountsAndRefusesNobody) {
+  Bench bench("[{rate_limit: {name: soft, requests: 1, per: 1m, dry_run: true}}]");
+  Bench::Call first(bench);
+  EXPECT_EQ(bench.answer(first).status, 200);
+  EXPECT_EQ(first.exchange.record.dry_run, "");
+  Bench::Call second(bench);
+  EXPECT_EQ(bench.answer(second).status, 200);
+  EXPECT_EQ(second.exchange.record.dry_run, "soft: 1 per 1m");
+  EXPECT_EQ(second.exchange.record.dry_run_policy, "rate_limit");
+  EXPECT_EQ(second.exchange.record.policy, "");
+  EXPECT_EQ(second.reply("RateLimit"), "-");
+  EXPECT_EQ(second.reply("RateLimit-Policy"), "-");
+}
+
+TEST(RateLimit, TheFirstPartOfAKeyThatIsThereCounts) {
+  Bench bench("[{rate_limit: {requests: 1, per: 1m, key: consumer || tenant||query.app || id}}]");
+  ASSERT_EQ(bench.messages, "");
+  struct Asked {
+    std::string_view consumer, tenant, target = "/", id;
+  };
+  auto status = [&bench](const Asked& asked) {
+    Bench::Call call(bench);
+    CHECK(call.request.assign("GET", asked.target));
+    call.exchange.identity.consumer = asked.consumer;
+    call.exchange.identity.tenant = asked.tenant;
+    if (!asked.id.empty()) call.exchange.params.items[call.exchange.params.count++] = {"id", asked.id};
+    return bench.answer(call).status;
+  };
+  for (const Asked& asked :
+       {Asked{.consumer = "x", .tenant = "y"}, Asked{.tenant = "x"}, Asked{.target = "/?b=app&app=x&app=z"}, Asked{.id = "x"}, Asked{}}) {
+    EXPECT_EQ(status(asked), 200);
+    EXPECT_EQ(status(asked), 429);
+  }
+  EXPECT_EQ(status({.consumer = "x", .tenant = "z", .target = "/?app=y", .id = "y"}), 429);
+  EXPECT_EQ(status({.tenant = "y"}), 200);
+  EXPECT_EQ(status({.target = "/?app=y"}), 200);
+  EXPECT_EQ(status({.target = "/?appx=y&app&app="}), 429);  // none of them is there: the address
+}
+
 TEST(RateLimit, EachKeyHasItsOwnCounter) {
   Bench bench("[{rate_limit: {requests: 1, per: 1m, key: headers.x-app}}]");
   auto status = [&bench](const char* app, const char* client) {
@@ -135,6 +195,17 @@ TEST(RateLimit, RefusesWhatItCannotCountBy) {
   EXPECT_NE(Bench("[{rate_limit: {requests: 1, per: month}}]").messages, "");
   EXPECT_NE(Bench("[{rate_limit: {requests: 0, per: 1m}}]").messages, "");
   EXPECT_NE(Bench("[{rate_limit: {per: 1m}}]").messages, "");
+  for (const char* key :
+       {"cookies.a", "headers", "query", "client", "claims", "a.b", "\"\"", "consumer ||", "\"|| consumer\"", "a | b", "query.a b"})
+    EXPECT_NE(Bench("[{rate_limit: {requests: 1, per: 1m, key: " + std::string(key) + "}}]").messages, "") << key;
+}
+
+TEST(RateLimit, RefusesLimitsThatContradictEachOther) {
+  for (const char* wrong :
+       {"{requests: 1, per: 1m, limits: [{name: a, requests: 1, per: 1m}]}", "{limits: []}", "{limits: [{requests: 1, per: 1m}]}", "{}",
+        "{limits: [{name: a, requests: 1, per: 1m}, {name: a, requests: 2, per: 1h}]}", "{requests: 1}",
+        "{limits: [{name: a b, requests: 1, per: 1m}]}"})
+    EXPECT_NE(Bench("[{rate_limit: " + std::string(wrong) + "}]").messages, "") << wrong;
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "async/race.h"
 #include "pipeline/exchange.h"
 #include "policy/kind.h"
+#include "policy/refusal.h"
 
 namespace portloom::policy {
 
@@ -45,8 +46,9 @@ struct Timeout final : pipeline::Policy {
     }
   };
 
-  explicit Timeout(Duration first_byte) : first_byte_(first_byte), limit_("timeout " + format_duration(first_byte)) {}
-  Timeout(const Config& config, const data::Part&, const Building&) : Timeout(config.first_byte) {}
+  explicit Timeout(Duration first_byte, std::string config = {})
+      : first_byte_(first_byte), refusal_("timeout", std::move(config), "timeout " + format_duration(first_byte)) {}
+  Timeout(const Config& config, const data::Part&, const Building& building) : Timeout(config.first_byte, building.config) {}
   std::string_view kind() const override { return "timeout"; }
 
   [[clang::coro_wrapper]] Task<Response> call(Request& request, Next next) override {
@@ -70,15 +72,12 @@ struct Timeout final : pipeline::Policy {
     } else if (answer->fault && answer->fault->code == Code::upstream_timeout) {
       late = request.exchange.now() >= end;  // the service's own look at the deadline came first
     }
-    if (late) {
-      request.exchange.record.limit = limit_;
-      request.exchange.record.policy = kind();
-    }
+    if (late) refusal_.note(request.exchange.record);
     co_return std::move(*answer);
   }
 
   Duration first_byte_;
-  std::string limit_;
+  Refusal refusal_;
 };
 
 std::unique_ptr<pipeline::Policy> timeout_after(Duration duration) { return std::make_unique<Timeout>(duration); }

@@ -169,6 +169,10 @@ std::string_view AccessLog::format(const pipeline::Record& record) {
   at = put_text(put(at, R"(,"consumer":)"), record.consumer);
   at = put_text(put(at, R"(,"tenant":)"), record.tenant);
   at = put_text(put(at, R"(,"trace_id":)"), record.trace_id);
+  at = put_text(put(at, R"(,"policy":)"), record.policy);
+  at = put_text(put(at, R"(,"limit":)"), record.limit);
+  at = put_text(put(at, R"(,"config":)"), record.config);
+  at = put_text(put(at, R"(,"dry_run":)"), record.dry_run);
   at = put(at, "}\n");
   return {line_.get(), static_cast<size_t>(at - line_.get())};
 }

@@ -56,7 +56,8 @@ TEST(AccessLog, TheLineIsTheContracts) {
             R"("host":"shop.example","path":"/api/orders/7?full=1","protocol":"HTTP/1.1","listener":"edge","route":"GET /api/orders/{id}",)"
             R"("service":"orders","endpoint":"10.0.0.1:8080","status":200,"blame":"","reason":"","bytes_in":0,"bytes_out":1024,)"
             R"("duration_ms":12.345,"queue_ms":0.000,"connect_ms":0.250,"first_byte_ms":11.000,"attempts":1,"degraded":false,)"
-            R"("failed_services":[],"consumer":"","tenant":"","trace_id":""})"
+            R"("failed_services":[],"consumer":"","tenant":"","trace_id":"","policy":"","limit":"",)"
+            R"("config":"","dry_run":""})"
             "\n");
 }
 
@@ -67,7 +68,8 @@ TEST(AccessLog, EmptyRecordHasEveryKeyAndIsTheClientsDoing) {
             R"({"time":"1970-01-01T00:00:00.000Z","request_id":"","client":"","method":"","host":"","path":"","protocol":"HTTP/1.1",)"
             R"("listener":"","route":"","service":"","endpoint":"","status":499,"blame":"client","reason":"client_gone","bytes_in":0,)"
             R"("bytes_out":0,"duration_ms":0.000,"queue_ms":0.000,"connect_ms":0.000,"first_byte_ms":0.000,"attempts":0,)"
-            R"("degraded":false,"failed_services":[],"consumer":"","tenant":"","trace_id":""})"
+            R"("degraded":false,"failed_services":[],"consumer":"","tenant":"","trace_id":"","policy":"","limit":"",)"
+            R"("config":"","dry_run":""})"
             "\n");
 }
 

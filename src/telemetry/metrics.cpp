@@ -104,7 +104,8 @@ void MetricsShard::write(const pipeline::Record& record) {
   }
   for (const auto& call : record.subcalls)
     if (!call->service.empty()) count_call(service_cell(call->service), *call, call->answered ? "answered" : "failed");
-  if (!record.policy.empty()) cell.verdicts.add(record.policy, record.fault ? 1 + static_cast<uint32_t>(record.fault->code) : 0);
+  if (!record.policy.empty()) cell.verdicts.add(record.policy, record.fault ? verdict_of(record.fault->code) : verdict_answered);
+  if (!record.dry_run.empty()) cell.verdicts.add(record.dry_run_policy, verdict_dry_run);
   if (record.degraded) count_degraded(cell, record.failed_services);
 }
 

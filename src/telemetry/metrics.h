@@ -20,6 +20,11 @@ namespace portloom::telemetry {
 
 class Page;
 
+// What a policy made of a request, as Tally numbers it: refused it by a code, answered it, or would have refused it.
+inline constexpr uint32_t verdict_answered = 0;
+inline constexpr uint32_t verdict_dry_run = 1;
+constexpr uint32_t verdict_of(Code code) { return 2 + static_cast<uint32_t>(code); }
+
 // The names of one snapshot with the places of their counts. Immutable; shared by the workers.
 struct Labels {
   struct Label {

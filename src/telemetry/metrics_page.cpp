@@ -16,8 +16,11 @@ void add_to(Pairs& pairs, const Tally& tally) {
   tally.each([&](std::string_view text, uint32_t number, uint64_t count) { pairs[{std::string(text), number}] += count; });
 }
 
-// As MetricsShard::write numbers them.
-std::string_view verdict_text(uint32_t number) { return number == 0 ? "answered" : name_of(static_cast<Code>(number - 1)); }
+std::string_view verdict_text(uint32_t number) {
+  if (number == verdict_answered) return "answered";
+  if (number == verdict_dry_run) return "dry_run";
+  return name_of(static_cast<Code>(number - verdict_of(Code{})));
+}
 
 }  // namespace
 
@@ -68,7 +71,8 @@ void Metrics::render_policies(Page& page, const std::vector<RouteTotal>& routes)
     for (const auto& [pair, count] : total.verdicts) verdicts[{pair.first, total.route, verdict_text(pair.second)}] += count;
     for (const auto& [pair, count] : total.degraded) degraded[{total.route, pair.first}] += count;
   }
-  page.family("portloom_policy_verdicts_total", "counter", "Requests that a policy answered itself, by the reason it gave.");
+  page.family("portloom_policy_verdicts_total", "counter",
+              "Requests that a policy answered itself, by the reason it gave; dry_run: it would have.");
   for (const auto& [labels, count] : verdicts)
     page.sample({{"policy", std::get<0>(labels)}, {"route", std::get<1>(labels)}, {"verdict", std::get<2>(labels)}}, count);
   page.family("portloom_degraded_total", "counter", "Answers that were composed without this call.");

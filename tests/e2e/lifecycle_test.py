@@ -11,7 +11,8 @@ import unittest
 from gateway import Client, GatewayTest, needs, ok, until
 
 LOG_KEYS = ("time, request_id, client, method, host, path, protocol, listener, route, service, endpoint, status, blame, reason, bytes_in, "
-            "bytes_out, duration_ms, queue_ms, connect_ms, first_byte_ms, attempts, degraded, failed_services, consumer, tenant, trace_id").split(", ")
+            "bytes_out, duration_ms, queue_ms, connect_ms, first_byte_ms, attempts, degraded, failed_services, consumer, tenant, trace_id, "
+            "policy, limit, config, dry_run").split(", ")
 
 
 class Reload(GatewayTest):

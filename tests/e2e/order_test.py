@@ -25,7 +25,8 @@ NOT_FOUND = answer("404 Not Found", problem("not_found", "Not found", 404, "Ther
                    'RateLimit-Policy: "rate_limit";q=2;w=86400', 'RateLimit: "rate_limit";r=1;t=43200')
 FORWARDED = answer("200 OK", b"the shop", "Content-Length: LENGTH", "X-Request-Id: fixed-id",
                    'RateLimit-Policy: "rate_limit";q=2;w=86400', 'RateLimit: "rate_limit";r=0;t=43200')
-LIMITED = answer("429 Too Many Requests", problem("rate_limited", "Too many requests", 429, "The caller has used up its allowance for now."),
+LIMITED = answer("429 Too Many Requests", problem("quota-exceeded", "Too many requests", 429, "The caller has used up its allowance for now.",
+                         ',"violated-policies":["rate_limit"]'),
                  "Retry-After: 43200", "Content-Type: application/problem+json", "Content-Length: LENGTH", "X-Request-Id: fixed-id",
                  'RateLimit-Policy: "rate_limit";q=2;w=86400', 'RateLimit: "rate_limit";r=0;t=43200')
 
@@ -91,13 +92,13 @@ class Order(GatewayTest):
         gateway = self.gateway(self.configuration("internal"))
         client = self.client(gateway)
         blamed = problem("unauthenticated", "Not authenticated", 401, "The request needs valid credentials.",
-                         ',"blame":"client","reason":"unauthenticated","policy":"authenticate","config":"%s:14"' % gateway.file)
+                         ',"blame":"client","reason":"unauthenticated","policy":"authenticate","config":"%s:8"' % gateway.file)
         self.assertEqual(self.ask(client, "/shop").body, blamed)
         for _ in range(2):
             self.ask(client, "/shop", "X-Api-Key: secret")
-        limited = problem("rate_limited", "Too many requests", 429, "The caller has used up its allowance for now.",
+        limited = problem("quota-exceeded", "Too many requests", 429, "The caller has used up its allowance for now.",
                           ',"blame":"client","reason":"rate_limited","policy":"rate_limit","limit":"rate_limit: 2 per 1d",'
-                          '"config":"%s:14"' % gateway.file)
+                          '"config":"%s:9","violated-policies":["rate_limit"]' % gateway.file)
         self.assertEqual(self.ask(client, "/shop", "X-Api-Key: secret").body, limited)
 
 

@@ -1,0 +1,55 @@
+// policy/rate_limit.h
+//
+// What is written under `rate_limit`: one limit, or several that count together.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "config/place.h"
+#include "data/shape.h"
+#include "policy/key.h"
+
+namespace portloom::policy {
+
+struct LimitConfig {
+  std::string name;
+  uint32_t requests = 0;
+  Duration per{};
+
+  bool operator==(const LimitConfig&) const = default;
+  void visit(this auto& self, auto& field) {
+    using namespace data::rules;
+    field("name", self.name, required, at_most(64), valid(config::is_name, "a name of letters, digits, _ - and ."),
+          "What clients and logs call it.");
+    field("requests", self.requests, required, at_least(1), "How many requests a key may make per period, all at once if it likes.");
+    field("per", self.per, required, at_least(Duration(1ms)), at_most(Duration(24h) * 366),
+          "The period; an allowance flows back evenly over it.");
+  }
+};
+
+struct RateLimitConfig {
+  static constexpr size_t limits_max = 8;
+  std::string name;
+  uint32_t requests = 0;
+  Duration per{};
+  std::vector<LimitConfig> limits;
+  std::string key = "client.address";
+  bool dry_run = false;
+
+  void visit(this auto& self, auto& field) {
+    using namespace data::rules;
+    field("name", self.name, at_most(64), "What clients and logs call it; `skip` takes it too.");
+    field("requests", self.requests, at_least(1), "How many requests a key may make per period, all at once if it likes.");
+    field("per", self.per, at_least(Duration(1ms)), at_most(Duration(24h) * 366), "The period; an allowance flows back evenly over it.");
+    field("limits", self.limits, at_least(1), at_most(limits_max),
+          "Several limits in place of `requests` and `per`. A request that one of them refuses is not counted by the others.");
+    field("key", self.key, valid(Key::is_key, key_name), "What a request is counted by. Where it is missing: the client's address.");
+    field("dry_run", self.dry_run, "Counts, tells log and metrics, and refuses nobody.");
+    field.later("store", "on_unavailable");
+  }
+  void check(data::Checker& checker) const;
+};
+
+}  // namespace portloom::policy
