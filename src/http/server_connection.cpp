@@ -50,6 +50,7 @@ Task<bool> ServerConnection::wait() {
 Task<Incoming> ServerConnection::next(Request& request) {
   HeadParser parser(settings_.heads);
   Instant deadline = never;
+  body_in_ = body_out_ = 0;  // a head that cannot be read has an account too
   while (true) {
     if (!served_ && settings_.http2 && is_preface(socket_.input())) {
       if (socket_.input().size() >= http2_preface.size()) {
@@ -95,7 +96,6 @@ Incoming ServerConnection::accept_head(Request& request, const Framing& framing)
   keep_alive_ = framing.keep_alive && !retired_;
   announce_keep_alive_ = framing.announce_keep_alive;
   continue_due_ = false;
-  body_in_ = body_out_ = 0;
   body_kind_ = Framing::Kind::none;
   chunks_.reset();
   request.upgrade = framing.upgrade;

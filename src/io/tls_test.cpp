@@ -224,6 +224,53 @@ TEST_P(Tls, WhoDoesNotReadHoldsTheSenderBack) {
   EXPECT_TRUE(heard == body);
 }
 
+// Passes bytes on between two ends, as anybody on the way may, who can also end the stream.
+struct Middle {
+  Socket client;
+  Socket server;
+  Scope scope;
+};
+
+Task<void> carry(Socket* from, Socket* to) {
+  while (true) {
+    Bulk bulk = co_await from->receive_bulk();
+    if (bulk.arrival != Arrival::bytes) co_return;
+    bool sent = co_await to->send(std::move(bulk.bytes));
+    if (!sent) co_return;
+  }
+}
+
+Task<void> stand_between(Listener* front, Address back, Middle* middle) {
+  Result<Accepted> accepted = co_await front->accept();
+  middle->client = std::move(accepted->socket);
+  Result<Socket> onward = co_await connect(back);
+  middle->server = std::move(*onward);
+  middle->scope.spawn(carry, &middle->client, &middle->server);
+  middle->scope.spawn(carry, &middle->server, &middle->client);
+}
+
+TEST_P(Tls, AnEndWithoutCloseNotifyIsABreak) {  // RFC 8446 §6.1: what was cut off must not look complete
+  Listener front = std::move(*listen(Address::loopback(0), false));
+  Middle middle;
+  Joined ends;
+  ends.scope.spawn(stand_between, &front, listener->address(), &middle);
+  ends.scope.spawn(serve, listener.get(), server_of(material_of({pair})), &ends.server);
+  ends.scope.spawn(call, front.address(), client_of({.authorities = authorities_of(authority.pem())}), "shop.example", &ends.client);
+  ASSERT_TRUE(run([&] { return ends.server.good() && ends.client.good(); }));
+  std::string heard;
+  std::optional<Arrival> last;
+  ends.scope.spawn(hear, &ends.client.socket, size_t{7}, &heard, &last);
+  ends.scope.spawn(say, &ends.server.socket, "goodbye", nullptr);
+  ASSERT_TRUE(run([&] { return last.has_value(); }));
+  last.reset();
+  ends.scope.spawn(hear, &ends.client.socket, size_t{100}, &heard, &last);
+  middle.scope.cancel();
+  middle.client.shutdown_write();
+  ASSERT_TRUE(run([&] { return last.has_value(); }));
+  EXPECT_EQ(heard, "goodbye");
+  EXPECT_EQ(*last, Arrival::broken);
+}
+
 TEST_P(Tls, CloseNotifyIsTheEndAndAReleaseSendsIt) {
   for (bool by_release : {true, false}) {
     Joined ends;

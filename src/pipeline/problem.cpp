@@ -165,10 +165,6 @@ Response deny(Error error) {
   return fault_response(status, std::move(error));
 }
 
-std::string problem_text(uint16_t status, const Error& error, std::string_view request_id, bool internal) {
-  return text_of(status, error, request_id, internal, {});
-}
-
 void render(Response& response, const Exchange& exchange, bool internal) {
   if (!response.fault) return;
   const Error& error = *response.fault;

@@ -44,7 +44,5 @@ inline Response deny(Code code, Side side, std::string detail = {}) {
 // Gives a fault response its problem+json body and content-type, and Retry-After where the table has it and nobody set it;
 // leaves other responses alone. The answer to HEAD gets a body too: the connection's writer leaves it out.
 void render(Response& response, const Exchange& exchange, bool internal);
-// The same where there is no exchange yet (a head that could not be read): a complete body text.
-std::string problem_text(uint16_t status, const Error& error, std::string_view request_id, bool internal);
 
 }  // namespace portloom::pipeline

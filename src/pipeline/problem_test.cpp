@@ -118,13 +118,18 @@ TEST(Problem, StrangersSeeNoInnards) {
 }
 
 TEST(Problem, ClientsLearnWhatWasMalformedButNoLimit) {
-  EXPECT_EQ(problem_text(400, {Code::bad_request, Side::client, {}, "two \"Host\" fields"}, "", false),
-            R"({"type":"errors.md#bad_request","title":"Malformed request","status":400,"detail":"two \"Host\" fields"})");
-  EXPECT_EQ(problem_text(413, {Code::body_too_large, Side::client, {}, "over 1 MiB"}, "", false),
+  World world;
+  auto told = [&](Code code, Side side, std::string detail, bool internal) {
+    return body_of(world.rendered(deny(code, side, std::move(detail)), internal));
+  };
+  EXPECT_EQ(
+      told(Code::bad_request, Side::client, "two \"Host\" fields", false),
+      R"({"type":"errors.md#bad_request","title":"Malformed request","status":400,"detail":"two \"Host\" fields","request_id":"r-1"})");
+  EXPECT_EQ(told(Code::body_too_large, Side::client, "over 1 MiB", false),
             R"({"type":"errors.md#body_too_large","title":"Content too large","status":413,)"
-            R"("detail":"The request's content is larger than allowed."})");
-  EXPECT_EQ(problem_text(502, {Code::bad_request, Side::upstream, {}, "bad chunk"}, "x", true),
-            R"({"type":"errors.md#upstream_protocol","title":"Unusable answer","status":502,"detail":"bad chunk","request_id":"x",)"
+            R"("detail":"The request's content is larger than allowed.","request_id":"r-1"})");
+  EXPECT_EQ(told(Code::bad_request, Side::upstream, "bad chunk", true),
+            R"({"type":"errors.md#upstream_protocol","title":"Unusable answer","status":502,"detail":"bad chunk","request_id":"r-1",)"
             R"("blame":"upstream","reason":"bad_request"})");
 }
 

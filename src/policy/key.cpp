@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "config/place.h"
+#include "http/form.h"
 
 namespace portloom::policy {
 namespace {
@@ -43,16 +44,6 @@ bool each(std::string_view text, Use use) {
   }
 }
 
-// The first value of that name, as it came.
-std::string_view in_query(std::string_view query, std::string_view name) {
-  while (!query.empty()) {
-    std::string_view pair = query.substr(0, query.find('&'));
-    query.remove_prefix(std::min(pair.size() + 1, query.size()));
-    if (pair.size() > name.size() && pair[name.size()] == '=' && pair.starts_with(name)) return pair.substr(name.size() + 1);
-  }
-  return {};
-}
-
 // Without it a client could choose whose counter it shares.
 uint64_t process_seed() {
   static const uint64_t seed = random_seed();
@@ -80,7 +71,7 @@ std::string_view Key::value(const Part& part, const pipeline::Request& request) 
     case Root::consumer: return exchange.identity.consumer;
     case Root::tenant: return exchange.identity.tenant;
     case Root::header: return request.headers.find(part.name).value_or(std::string_view{});
-    case Root::query: return in_query(request.query(), part.name);
+    case Root::query: return http::find_parameter(request.query(), part.name).value_or(std::string_view{});
     case Root::parameter: return exchange.params.find(part.name).value_or(std::string_view{});
   }
   return {};

@@ -49,6 +49,16 @@ TEST_P(Single, SecondRequestBehindABodyIsARequest) {
   EXPECT_EQ(bench.accounts.list[1].bytes_in, 0u);
 }
 
+TEST_P(Single, RefusedRequestCountsNoBodyOfAnEarlierOne) {
+  Wire& client = bench.client("POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
+  bench.origin(0, "body").say(small_answer);
+  EXPECT_TRUE(bench.hears(client, "hello"));
+  bench.account();
+  client.say("nonsense\r\n\r\n");
+  EXPECT_TRUE(bench.hears(client, "HTTP/1.1 400 "));
+  EXPECT_EQ(bench.account(2).bytes_in, 0u);
+}
+
 TEST_P(Single, SecondRequestBehindAStreamedBody) {
   const size_t size = GetParam().bytewise ? 3'000 : 200'000;
   std::string body(size, 'b');
