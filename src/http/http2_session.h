@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "async/scope.h"
+#include "http/http2_fields.h"
 #include "http/http2_stream.h"
 #include "http/stream.h"
 #include "http/writer.h"
@@ -32,28 +33,6 @@ class Allowance {
   uint32_t left_;
   Duration period_;
   Instant since_{};
-};
-
-// Fields on their way to nghttp2, which copies them and makes the names lower-case.
-class Http2Fields {
- public:
-  Http2Fields();
-  ~Http2Fields();
-  // `never_indexed`: a value that is never the same again has no place in the compression table.
-  void add(std::string_view name, std::string_view value, bool never_indexed = false);
-  // All but those of one connection (RFC 9113 §8.2.2), Content-Length and what `without` names.
-  void add_all(const Headers& headers, NameSet without = {});
-  const nghttp2_nv* data() const;
-  size_t size() const { return count_; }
-
- private:
-  static constexpr size_t inline_max = 40;
-  static constexpr size_t field_size = 40;
-  alignas(8) char inline_[inline_max * field_size];
-  Bytes more_;
-  nghttp2_nv* fields_;
-  size_t capacity_ = inline_max;
-  size_t count_ = 0;
 };
 
 struct Http2Settings {
@@ -111,7 +90,8 @@ class Http2Session {
  private:
   friend class Http2Stream;
   friend class Http2Bytes;
-  struct Callbacks;
+  struct Callbacks;  // http2_callbacks.cpp
+  static const nghttp2_session_callbacks* callbacks();
   static Task<void> write(Http2Session* self);
   Bytes gather();
   void feed();
