@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/pool.h"
 #include "http/headers.h"
+#include "io/pipe.h"
 
 namespace portloom::http {
 
@@ -22,6 +23,9 @@ class BodySource : public Pooled {
   virtual ~BodySource() = default;
   // The next bytes; empty at the end, and only then. Not called again after the end or an error.
   virtual Task<Result<Bytes>> read() = 0;
+  // As read(), but the bytes, `bytes_max` of them at most, stay in the kernel: how many are in `pipe` now. 0 says that this is
+  // not how the next bytes come: then read() is to be called. Only a source that nobody stands in front of is asked.
+  [[clang::coro_wrapper]] virtual Task<Result<size_t>> read_into(io::Pipe&, size_t) { return ready(Result<size_t>(size_t{0})); }
   // The trailer section, once the end was read; null when there is none.
   virtual const Headers* trailers() const { return nullptr; }
 };
@@ -59,6 +63,8 @@ class Body {
     if (source_ != nullptr) return source_->read();
     return ready(Result<Bytes>(std::exchange(whole_, {})));
   }
+  // For a body that is not in_memory().
+  [[clang::coro_wrapper]] Task<Result<size_t>> read_into(io::Pipe& pipe, size_t bytes_max) { return source_->read_into(pipe, bytes_max); }
   const Headers* trailers() const { return source_ == nullptr ? nullptr : source_->trailers(); }
   void hold(std::unique_ptr<Guard> guard) {
     guard->next = std::move(guards_);

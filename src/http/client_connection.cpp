@@ -32,6 +32,23 @@ class ResponseBody final : public BodySource {
     if (kind_ == Framing::Kind::chunked) return read_chunks();
     return read_plain();
   }
+  Task<Result<size_t>> read_into(io::Pipe& pipe, size_t bytes_max) override {
+    if (kind_ != Framing::Kind::length || !connection_.socket_.spliceable()) co_return size_t{0};
+    while (true) {
+      io::Arrival arrival = co_await connection_.socket_.readable(deadline());
+      if (arrival != io::Arrival::bytes) co_return cut(arrival);
+      switch (pipe.fill(connection_.socket_.channel(), static_cast<size_t>(std::min<uint64_t>(left_, bytes_max)))) {
+        case io::Pipe::Filled::bytes:
+          left_ -= pipe.held();
+          if (left_ == 0) end();
+          co_return pipe.held();
+        case io::Pipe::Filled::nothing_yet: continue;
+        case io::Pipe::Filled::end: co_return cut(io::Arrival::end);
+        case io::Pipe::Filled::broken: co_return cut(io::Arrival::broken);
+        case io::Pipe::Filled::no_pipe: co_return size_t{0};
+      }
+    }
+  }
   const Headers* trailers() const override { return chunks_ && chunks_->done() ? &chunks_->trailers() : nullptr; }
 
  private:

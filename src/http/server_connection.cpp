@@ -14,7 +14,9 @@
 namespace portloom::http {
 namespace {
 
-constexpr size_t copied_max = 16 * 1024;  // a body up to this size travels in the head's buffer
+constexpr size_t copied_max = 16 * 1024;      // a body up to this size travels in the head's buffer
+constexpr uint64_t spliced_min = 32 * 1024;   // what must still be to come for a pipe to pay
+constexpr size_t yielded_after = 512 * 1024;  // so much of one body, then it is the others' turn
 constexpr std::string_view http2_preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 // Whether what is there can only be the preface of HTTP/2: "PRI" is no method of ours.
@@ -265,11 +267,51 @@ void ServerConnection::cut(const Framing& framing, bool nothing_sent) {
   if (framing.kind == Framing::Kind::until_close) socket_.end_with_reset();  // an orderly end would be the end of the body
 }
 
+// Bytes of the body that need not come into our memory go from socket to socket, until `left` is 0 or the rest must be read.
+Task<ServerConnection::Passed> ServerConnection::pass(Body& body, uint64_t& left) {
+  if (!co_await socket_.flush(Agenda::current().now() + settings_.body_timeout)) co_return Passed::broken;
+  if (!socket_.takes_pipe()) co_return Passed::no_more;
+  io::Pipe pipe;
+  size_t unyielded = 0;
+  while (left > 0) {
+    Task<Result<size_t>> filling = body.read_into(pipe, left);
+    std::optional<Result<size_t>> first = co_await unless(socket_.departure(), filling);
+    if (!first && socket_.broken()) co_return Passed::broken;
+    if (!first) first.emplace(co_await filling);  // a client that said FIN may still read
+    Result<size_t> count = std::move(*first);
+    if (!count) {
+      fault_ = std::move(count.error());
+      co_return Passed::failed;
+    }
+    if (*count == 0) co_return Passed::no_more;
+    left -= *count;
+    body_out_ += *count;
+    while (true) {
+      if (!pipe.drain(socket_.channel())) co_return Passed::broken;
+      if (pipe.empty()) break;
+      bool room = co_await socket_.writable(Agenda::current().now() + settings_.body_timeout);
+      if (!room) co_return Passed::broken;
+      unyielded = 0;
+    }
+    unyielded += *count;
+    if (unyielded < yielded_after) continue;
+    unyielded = 0;
+    co_await yield();
+  }
+  co_return Passed::no_more;
+}
+
 Task<bool> ServerConnection::stream(Response& response, const Framing& framing, Bytes head) {
   bool chunked = framing.kind == Framing::Kind::chunked;
   uint64_t left = framing.kind == Framing::Kind::length ? framing.length : UINT64_MAX;
   bool tail_due = false;  // of a chunk that has gone
   while (true) {
+    if (framing.kind == Framing::Kind::length && left >= spliced_min && head.empty()) {
+      Passed passed = co_await pass(response.body, left);
+      if (passed == Passed::failed) cut(framing, false);
+      if (passed == Passed::failed || passed == Passed::broken) co_return false;
+      if (left == 0) co_return true;
+    }
     Task<Result<Bytes>> reading = response.body.read();
     if (!reading.start() && (tail_due || !head.empty())) {
       // Nothing is there yet: an event stream's head is not held back, nor the end of a chunk, for which some clients wait.

@@ -47,6 +47,8 @@ class ServerConnection final : public ServerStream, public ServerSession {
   Result<Bytes> take_chunk();
   Framing response_framing_for(const Response& response, bool length_known) const;
   Bytes response_head(const Response& response, const Framing& framing, const Headers& extra, std::string_view behind);
+  enum class Passed : uint8_t { no_more, failed, broken };  // failed: fault_ says why; broken: the client takes nothing
+  Task<Passed> pass(Body& body, uint64_t& left);
   Task<bool> stream(Response& response, const Framing& framing, Bytes head);
   void cut(const Framing& framing, bool nothing_sent);
   bool body_unread() const { return body_kind_ != Framing::Kind::none; }

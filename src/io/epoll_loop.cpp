@@ -18,7 +18,8 @@ namespace portloom::io {
 namespace {
 
 constexpr size_t scratch_bytes = 64 * 1024;
-constexpr int events_max = 64;  // of one turn: bounds how long a send waits for its turn's end
+constexpr size_t answer_head_bytes = 16 * 1024;  // the first read of an answer: what is long goes on in body mode, or through a pipe
+constexpr int events_max = 64;                   // of one turn: bounds how long a send waits for its turn's end
 
 class EpollPort;
 
@@ -39,6 +40,8 @@ class EpollLoop final : public Loop {
   Channel* adopt(int descriptor) override;
   bool poll_input(Channel& channel) override;
   bool poll_bulk(Channel& channel, size_t bytes) override;
+  bool splices() const override { return true; }
+  bool poll_readable(Channel& channel) override { return channel.readable; }
   void watch(Channel&) override {}  // every registration asks for RDHUP
   // Sends of one turn go out together at its end: peers that sleep are woken once and not once per message.
   void start_send(Channel& channel) override { pending_.push_back(&channel); }
@@ -174,7 +177,10 @@ void EpollLoop::handle(Channel& channel, uint32_t events) {
   }
   if ((events & EPOLLOUT) != 0 && !channel.writable) {
     channel.writable = true;
-    if (channel.sending != nullptr) push(channel);
+    if (channel.sending != nullptr)
+      push(channel);
+    else if (channel.wants_writable)
+      wake(channel.writer);
   }
   if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) == 0) return;
   channel.readable = true;
@@ -183,7 +189,12 @@ void EpollLoop::handle(Channel& channel, uint32_t events) {
     if ((events & (EPOLLERR | EPOLLHUP)) != 0 && (events & EPOLLIN) == 0) depart(channel, (events & EPOLLERR) != 0);
   }
   if (channel.reader != nullptr && !channel.reader->linked()) {
-    if (channel.wants_bulk ? poll_bulk(channel, channel.bulk_max) : poll_input(channel)) wake_reader(channel);
+    if (channel.wants_ready) {
+      channel.is_ready = true;
+      wake(channel.reader);
+    } else if (channel.wants_bulk ? poll_bulk(channel, channel.bulk_max) : poll_input(channel)) {
+      wake_reader(channel);
+    }
   } else if (channel.hung_up && !channel.ended) {
     // Nobody reads: the end is announced, and found again by whoever reads next.
     announce_departure(channel);
@@ -214,7 +225,7 @@ bool EpollLoop::poll_input(Channel& channel) {
   if (!channel.readable) return false;
   if (lent_to_ != nullptr) keep_rest(*lent_to_);
   lent_to_ = nullptr;
-  ssize_t got = read_some(channel, scratch_.data(), scratch_.size());
+  ssize_t got = read_some(channel, scratch_.data(), channel.outgoing ? answer_head_bytes : scratch_.size());
   if (got <= 0) return channel.ended || channel.broken;
   std::string_view bytes(scratch_.data(), static_cast<size_t>(got));
   if (channel.stash.empty()) {
@@ -275,6 +286,7 @@ Result<Channel*> EpollLoop::open_connection(const Address& address) {
   // Connect first and register then: an unconnected socket would report a hang-up at once.
   auto* channel = new Channel(*this, *this);
   channel->descriptor = *descriptor;
+  channel->outgoing = true;
   channels_.push_back(*channel);
   start_connect(*channel, address);
   epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.ptr = channel}};

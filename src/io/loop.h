@@ -14,6 +14,7 @@
 #include "io/address.h"
 #include "io/channel.h"
 #include "io/mailbox.h"
+#include "io/pipe.h"
 
 namespace portloom::io {
 
@@ -40,6 +41,7 @@ class Loop : public Agenda, public Transport {
   // One turn: waits for completions, at most until the next timer and `wait_max`; delivers them; resumes what is ready.
   virtual void turn(Duration wait_max) = 0;
   virtual std::string_view engine() const = 0;
+  Pipes& pipes() { return pipes_; }
   // Messages from other threads, delivered at the top of a turn.
   Mailbox& mailbox() { return mailbox_; }
 
@@ -92,6 +94,9 @@ class Loop : public Agenda, public Transport {
     channel.lent = {};
   }
   Mailbox mailbox_;
+
+ private:
+  Pipes pipes_;
 };
 
 enum class Engine { automatic, io_uring, epoll };

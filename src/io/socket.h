@@ -115,6 +115,73 @@ class [[nodiscard]] FlushAwaiter {
   Timer timer_;
 };
 
+class [[nodiscard]] ReadableAwaiter {
+ public:
+  ReadableAwaiter(Channel& channel, Instant deadline) : channel_(channel), deadline_(deadline), timer_(node_) {}
+  ~ReadableAwaiter() {
+    if (channel_.reader != &node_) return;
+    channel_.reader = nullptr;
+    channel_.wants_ready = false;
+  }
+  bool await_ready() {
+    if (channel_.ended || channel_.broken) return true;
+    channel_.is_ready = channel_.transport.poll_readable(channel_);
+    return channel_.is_ready;
+  }
+  void await_suspend(std::coroutine_handle<> awaiting) {
+    CHECK(channel_.reader == nullptr);
+    node_.handle = awaiting;
+    channel_.reader = &node_;
+    channel_.wants_ready = true;
+    channel_.loop.set(timer_, deadline_);
+  }
+  Arrival await_resume() {
+    channel_.reader = nullptr;
+    channel_.wants_ready = false;
+    if (channel_.broken) return Arrival::broken;
+    bool ready = channel_.is_ready;
+    channel_.is_ready = false;
+    if (ready) return Arrival::bytes;
+    return channel_.ended ? Arrival::end : Arrival::late;
+  }
+
+ private:
+  Channel& channel_;
+  Instant deadline_;
+  ReadyNode node_;
+  Timer timer_;
+};
+
+class [[nodiscard]] WritableAwaiter {
+ public:
+  WritableAwaiter(Channel& channel, Instant deadline) : channel_(channel), deadline_(deadline), timer_(node_) {}
+  ~WritableAwaiter() {
+    if (channel_.writer != &node_) return;
+    channel_.writer = nullptr;
+    channel_.wants_writable = false;
+  }
+  bool await_ready() const { return channel_.writable || channel_.send_broken; }
+  void await_suspend(std::coroutine_handle<> awaiting) {
+    CHECK(channel_.writer == nullptr);
+    node_.handle = awaiting;
+    channel_.writer = &node_;
+    channel_.wants_writable = true;
+    channel_.transport.poll_writable(channel_);
+    channel_.loop.set(timer_, deadline_);
+  }
+  bool await_resume() {
+    channel_.writer = nullptr;
+    channel_.wants_writable = false;
+    return channel_.writable && !channel_.send_broken;
+  }
+
+ private:
+  Channel& channel_;
+  Instant deadline_;
+  ReadyNode node_;
+  Timer timer_;
+};
+
 class Socket {
  public:
   Socket() = default;
@@ -144,6 +211,17 @@ class Socket {
 
   // Body mode: input() if there is any, else one read of at most `bytes_max` (64 KiB) into a counted buffer.
   BulkAwaiter receive_bulk(size_t bytes_max = 64 * 1024, Instant deadline = never) { return BulkAwaiter(*channel_, bytes_max, deadline); }
+
+  // Whether what comes next may go through a Pipe: nothing of it is in our memory or on its way there.
+  bool spliceable() const {
+    return channel_->transport.splices() && channel_->input().empty() && !channel_->armed && !channel_->bulk_out && channel_->bulk.empty();
+  }
+  // Whether a Pipe may be drained into this: bytes of the kernel's, and nothing is being sent.
+  bool takes_pipe() const { return channel_->transport.splices() && channel_->sending == nullptr; }
+  // Waits until a Pipe has something to take (or finds the end).
+  ReadableAwaiter readable(Instant deadline = never) { return ReadableAwaiter(*channel_, deadline); }
+  // Waits until there is room for what a Pipe could not drain; false when the connection is broken or the deadline came first.
+  WritableAwaiter writable(Instant deadline = never) { return WritableAwaiter(*channel_, deadline); }
 
   // Starts to send; nothing may be under way. The bytes are held until the kernel has them.
   void post(Bytes first, Bytes second = {});

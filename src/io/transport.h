@@ -18,8 +18,14 @@ class Transport {
   virtual bool poll_input(Channel& channel) = 0;               // true: fresh, ended or broken is set now
   virtual bool poll_bulk(Channel& channel, size_t bytes) = 0;  // true: bulk, ended or broken is set now
   virtual void expect_bulk(Channel&) {}                        // body mode follows: what head mode has armed may go
-  virtual void watch(Channel& channel) = 0;                    // departure will be noticed while nobody reads
-  virtual void start_send(Channel& channel) = 0;               // channel.sending is there; reset to null when it has gone
+  // Whether the kernel's sockets carry the very bytes of the channel, so that a Pipe can take and give them.
+  virtual bool splices() const { return false; }
+  // Where it does: true when it is worth a try now; else is_ready will be set, and the reader woken, once it is.
+  virtual bool poll_readable(Channel&) { return false; }
+  // `writable` will be set, and the writer woken, once there is room.
+  virtual void poll_writable(Channel&) {}
+  virtual void watch(Channel& channel) = 0;       // departure will be noticed while nobody reads
+  virtual void start_send(Channel& channel) = 0;  // channel.sending is there; reset to null when it has gone
   virtual void shutdown_write(Channel& channel) = 0;
   virtual void shutdown_read(Channel& channel) = 0;  // our reader sees the end
   // Last words before the release, as far as they go without waiting. Nothing is being sent.

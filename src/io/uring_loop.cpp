@@ -28,7 +28,7 @@ constexpr uint16_t buffer_group = 0;
 constexpr size_t quick_send_max = 16 * 1024;  // up to this a send is expected to go out within its submission
 constexpr size_t stash_pause = 64 * 1024;     // unread bytes at which a multishot receive is cancelled
 
-enum class Operation : uint64_t { none, receive, bulk, send, connect, accept, wake, watch };
+enum class Operation : uint64_t { none, receive, bulk, send, connect, accept, wake, readiness };
 constexpr uint64_t operation_mask = 7;
 
 struct UringPort;
@@ -45,7 +45,14 @@ class UringLoop final : public Loop {
   Channel* adopt(int descriptor) override;
   bool poll_input(Channel& channel) override;
   bool poll_bulk(Channel& channel, size_t bytes) override;
-  void expect_bulk(Channel& channel) override { disarm(channel); }
+  void expect_bulk(Channel& channel) override {
+    disarm(channel);
+    channel.readable = true;  // the rest is seldom far behind
+  }
+  bool splices() const override { return true; }
+  bool poll_readable(Channel& channel) override;
+  void poll_writable(Channel& channel) override { poll_once(channel, POLLOUT); }
+  void poll_once(Channel& channel, unsigned events);
   void watch(Channel& channel) override { arm(channel); }
   void start_send(Channel& channel) override;
   void submit_send(Channel& channel, size_t count, int flags, bool quiet);
@@ -69,6 +76,7 @@ class UringLoop final : public Loop {
   void complete(const io_uring_cqe& completion);
   void received(Channel& channel, const io_uring_cqe& completion);
   void received_bulk(Channel& channel, int result);
+  void became_ready(Channel& channel, int events);
   void sent(Channel& channel, int result);
   bool somebody_waits_for_quick_sends() const;
   void note_refused_sends();
@@ -278,6 +286,31 @@ void UringLoop::submit_bulk(Channel& channel) {
   ++channel.inflight;
 }
 
+void UringLoop::poll_once(Channel& channel, unsigned events) {
+  if (channel.released) return;
+  prepared(entry(&channel, Operation::readiness), [&](io_uring_sqe* sqe) { io_uring_prep_poll_add(sqe, channel.descriptor, events); });
+  ++channel.inflight;
+}
+
+bool UringLoop::poll_readable(Channel& channel) {
+  if (channel.readable) return true;
+  poll_once(channel, POLLIN | POLLRDHUP);
+  return false;
+}
+
+// One that nobody waits for any more may come late: only whoever waits for readiness is woken by it.
+void UringLoop::became_ready(Channel& channel, int events) {
+  if (events < 0) return;
+  if ((events & ~POLLOUT) != 0 && channel.wants_ready) {
+    channel.is_ready = true;
+    wake(channel.reader);
+  }
+  if ((events & (POLLOUT | POLLERR | POLLHUP)) != 0) {
+    channel.writable = true;
+    if (channel.wants_writable) wake(channel.writer);
+  }
+}
+
 // A small send is tried once, without waiting, and makes a completion only if it was refused or cut short: without one it
 // is over when the submission returns. Saves a completion per message and, where nobody waits for it, a system call.
 void UringLoop::start_send(Channel& channel) {
@@ -396,6 +429,7 @@ void UringLoop::complete(const io_uring_cqe& completion) {
   --channel.inflight;
   if (operation == Operation::bulk) received_bulk(channel, completion.res);
   if (operation == Operation::send) sent(channel, completion.res);
+  if (operation == Operation::readiness) became_ready(channel, completion.res);
   if (operation == Operation::connect) {
     channel.bulk = {};
     channel.connected = true;
