@@ -23,8 +23,7 @@ ServiceDoor::ServiceDoor(std::unique_ptr<pipeline::Service> service, std::string
   plan_->owned_services.push_back(std::move(service));
   plan_->entries.push_back(std::move(entry));
   workplace_.plan = plan_.get();
-  workplace_.connections = &connections_;
-  workplace_.connections_max = connections_max;
+  workplace_.admission = &admission_;
   workplace_.random = Random(random_seed());
   server::Door facts;
   facts.name = name_;

@@ -29,7 +29,7 @@ class ServiceDoor {
   ServiceDoor(std::unique_ptr<pipeline::Service> service, std::string name, io::Listener listener);
 
   std::string name_;
-  io::Word connections_;
+  server::Admission admission_{{.connections = connections_max}};
   std::unique_ptr<pipeline::Plan> plan_;
   server::Workplace workplace_;
   std::unique_ptr<server::Server> server_;  // last: its connections use the rest

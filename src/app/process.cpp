@@ -11,6 +11,7 @@
 #include <iostream>
 #include <thread>
 
+#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,6 +20,7 @@
 
 #include "admin/status.h"
 #include "app/door.h"
+#include "app/memory.h"
 #include "data/problem.h"
 
 namespace portloom::app {
@@ -95,6 +97,7 @@ class Process final : public admin::Control {
   void write_status(std::string& json) override;
   void write_metrics(std::string& page) override {
     metrics_->render(page);
+    memory_.write_metrics(page);
     if (log_) log_->write_metrics(page);
   }
 
@@ -111,6 +114,8 @@ class Process final : public admin::Control {
   static Task<void> end(Process* self);
   static Task<void> watch_files(Process* self);
   static Task<void> rotate_ticket_keys(Process* self);
+  static Task<void> watch_memory(Process* self);
+  void use_limits(const config::Limits& limits);
   void watch_signals();
   void on_signal(int signal);
 
@@ -120,7 +125,8 @@ class Process final : public admin::Control {
   std::shared_ptr<const Blueprint> blueprint_;
   std::vector<std::string> watched_;  // files whose change is a reload
   std::shared_ptr<const io::TicketKeys> ticket_keys_;
-  io::Word connections_;
+  server::Admission admission_{{}};
+  MemoryWatch memory_;
   std::unique_ptr<telemetry::Metrics> metrics_;
   std::unique_ptr<telemetry::LogWriter> log_;
   std::unique_ptr<io::Loop> loop_;
@@ -183,6 +189,7 @@ int Process::run() {
   watch_signals();
   if (!settings_.files.empty()) scope_.spawn(watch_files, this);
   scope_.spawn(rotate_ticket_keys, this);
+  scope_.spawn(watch_memory, this);
   state_ = State::ready;
   announce();
   if (settings_.on_ready) {
@@ -202,6 +209,7 @@ int Process::run() {
 Result<void> Process::start_workers() {
   const config::Document& document = *blueprint_->loaded.document;
   size_t count = settings_.workers != 0 ? settings_.workers : std::max<size_t>(1, std::thread::hardware_concurrency());
+  use_limits(document.limits);
   metrics_ = std::make_unique<telemetry::Metrics>(count, document.telemetry.metrics.routes);
   metrics_->config_loaded(blueprint_->snapshot->hash, loaded_at_ = wall_now());
   if (document.telemetry.access_log.to != "none") {
@@ -226,8 +234,7 @@ Result<void> Process::start_workers() {
     settings.shared_ports = count > 1;
     settings.log = log_.get();
     settings.metrics = metrics_.get();
-    settings.connections = &connections_;
-    settings.connections_max = document.limits.connections;
+    settings.admission = &admission_;
     settings.ticket_keys = ticket_keys_;
     workers_.push_back(std::make_unique<Worker>(settings));
     if (Result<void> started = workers_.back()->start(blueprint_, binds_, states_, labels); !started) return started;
@@ -281,6 +288,7 @@ Result<void> Process::reload() {
     return refuse("listeners have changed; that needs a restart in this version");
   blueprint_ = std::move(*drawn);
   auto labels = metrics_->describe(blueprint_->snapshot->listeners, blueprint_->route_names, blueprint_->service_names);
+  use_limits(blueprint_->loaded.document->limits);
   states_.forget_unused();  // what the reload before this one left behind
   for (auto& worker : workers_) worker->adopt(blueprint_, states_, labels);
   metrics_->config_loaded(blueprint_->snapshot->hash, loaded_at_ = wall_now());
@@ -302,6 +310,7 @@ void Process::write_status(std::string& json) {
   status.workers = workers_.size();
   for (size_t i = 0; i < binds_.size(); ++i) status.listeners.push_back({blueprint_->snapshot->listeners[i], binds_[i].text()});
   std::vector<const pipeline::StatusSource*> sources;
+  sources.push_back(&memory_);
   if (log_) sources.push_back(log_.get());
   admin::write_status(json, status, sources);
 }
@@ -324,8 +333,8 @@ Task<void> Process::end(Process* self) {
       silence_ends = never;
     }
     co_await sleep_for(10ms);  // what was accepted last is counted by then
-  } while (self->connections_.load() > 0 && Agenda::current().now() < deadline);
-  if (uint64_t left = self->connections_.load(); left > 0) {
+  } while (self->admission_.connections() > 0 && Agenda::current().now() < deadline);
+  if (uint64_t left = self->admission_.connections(); left > 0) {
     say("portloom: the drain's deadline has passed; " + std::to_string(left) + " connections are cut");
     self->exit_status_ = exit_cut;
   }
@@ -358,6 +367,32 @@ Task<void> Process::rotate_ticket_keys(Process* self) {
   }
 }
 
+void Process::use_limits(const config::Limits& limits) {
+  admission_.use({.connections = limits.connections, .per_address = limits.connections_per_address.value_or(0)});
+  std::optional<uint64_t> written;
+  if (limits.memory) written = limits.memory->bytes;
+  memory_.use(written, memory_facts(), machine_memory());
+}
+
+Task<void> Process::watch_memory(Process* self) {
+  Instant trimmed{};
+  while (true) {
+    server::Memory before = self->memory_.level();
+    server::Memory now = self->memory_.look(memory_facts());
+    self->admission_.use(now);
+    if (now != server::Memory::plenty) {
+      for (auto& worker : self->workers_) worker->relieve();
+      if (Agenda::current().now() >= trimmed + 1s) {
+        trimmed = Agenda::current().now();
+        ::malloc_trim(0);
+      }
+    }
+    if (now > before) say("portloom: memory: " + self->memory_.text() + " is in use: idle connections are closed, new requests get 503");
+    if (now == server::Memory::plenty && before != now) say("portloom: memory: " + self->memory_.text() + " is in use: serving again");
+    co_await sleep_for(self->memory_.pause());
+  }
+}
+
 void Process::on_signal(int signal) {
   if (signal == SIGUSR1 && log_) return log_->reopen();
   if (signal == SIGHUP) {
@@ -366,7 +401,7 @@ void Process::on_signal(int signal) {
   }
   if (signal != SIGTERM && signal != SIGINT) return;
   if (state_ == State::ready) return begin_drain();
-  exit_status_ = connections_.load() > 0 ? exit_cut : exit_ok;  // the second one ends at once
+  exit_status_ = admission_.connections() > 0 ? exit_cut : exit_ok;  // the second one ends at once
   state_ = State::over;
 }
 

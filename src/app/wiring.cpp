@@ -194,6 +194,7 @@ server::Door door_of(const Blueprint& blueprint, uint16_t index, const std::shar
   door.connection.idle_timeout = listener.timeouts.idle;
   door.connection.body_timeout = listener.timeouts.body;
   door.gone_grace = listener.timeouts.gone_grace;
+  door.proxy_protocol = listener.proxy_protocol;
   door.tls = tls_of(blueprint, index, keys);
   for (const std::string& network : listener.trusted_proxies)
     if (std::optional<http::Cidr> block = http::Cidr::parse(network)) door.trusted_proxies.add(*block);

@@ -3,6 +3,8 @@
 // The worker's thread: open the ports, turn until told to stop, take everything down in order.
 #include "app/worker.h"
 
+#include "base/pool.h"
+
 namespace portloom::app {
 
 namespace {
@@ -57,8 +59,7 @@ void Worker::run(std::shared_ptr<const Blueprint> blueprint, std::vector<io::Add
 
 Result<void> Worker::open(const Blueprint& blueprint, std::vector<io::Address>& binds, policy::States& states,
                           std::shared_ptr<const telemetry::Labels> labels) {
-  workplace_.connections = settings_.connections;
-  workplace_.connections_max = settings_.connections_max;
+  workplace_.admission = settings_.admission;
   workplace_.random = Random(random_seed());
   telemetry::MetricsShard& shard = settings_.metrics->shard(settings_.index);
   shard.use(std::move(labels));
@@ -97,7 +98,10 @@ void Worker::adopt(const std::shared_ptr<const Blueprint>& blueprint, policy::St
     workplace_.plan = build_plan(*blueprint, states).release();
     blueprints_.push_back(blueprint);
     settings_.metrics->shard(settings_.index).use(labels);
-    for (auto& server : servers_) server->use(tls_of(*blueprint, server->listener(), settings_.ticket_keys));
+    for (auto& server : servers_) {
+      old->kept.push_back(server->door());
+      server->use(door_of(*blueprint, server->listener(), settings_.ticket_keys));
+    }
     old->retired = true;
     if (old->pins == 0) delete old;
   });
@@ -107,6 +111,15 @@ void Worker::use(std::shared_ptr<const io::TicketKeys> keys) {
   ask([&] {
     settings_.ticket_keys = std::move(keys);
     for (auto& server : servers_) server->use(settings_.ticket_keys);
+  });
+}
+
+void Worker::relieve() {
+  if (relieving_.exchange(true)) return;
+  loop_->mailbox().post([this] {
+    for (auto& server : servers_) server->close_idle_connections();
+    pool_trim();
+    relieving_.store(false);
   });
 }
 

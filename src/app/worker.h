@@ -27,8 +27,7 @@ class Worker {
     bool shared_ports = true;             // SO_REUSEPORT: several workers on one address
     telemetry::LogWriter* log = nullptr;  // null: no access log
     telemetry::Metrics* metrics = nullptr;
-    io::Word* connections = nullptr;
-    uint64_t connections_max = 50'000;
+    server::Admission* admission = nullptr;
     std::shared_ptr<const io::TicketKeys> ticket_keys;
   };
   explicit Worker(Settings settings) : settings_(std::move(settings)) {}
@@ -40,6 +39,8 @@ class Worker {
   // Builds a plan from `blueprint` on the worker and puts it in force; waits for it. The old plan goes with its last exchange.
   void adopt(const std::shared_ptr<const Blueprint>& blueprint, policy::States& states, std::shared_ptr<const telemetry::Labels> labels);
   void use(std::shared_ptr<const io::TicketKeys> keys);
+  // Does not wait for it: idle connections are closed and memory that was kept for later goes back to the system.
+  void relieve();
   // Takes what waits in the kernel's queue, closes the ports, lets connections end.
   void drain();
   // Connections that were opened before the drain and have asked nothing are ended too.
@@ -64,6 +65,7 @@ class Worker {
   std::unique_ptr<io::Loop> loop_;
   std::string engine_;
   std::atomic<bool> stopping_ = false;
+  std::atomic<bool> relieving_ = false;
   std::atomic<size_t> open_connections_ = 0;
 
   // The worker's own.

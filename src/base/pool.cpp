@@ -27,6 +27,7 @@ void* pool_allocate(size_t bytes) {
   return memory;
 }
 void pool_release(void* memory, size_t) noexcept { std::free(memory); }
+void pool_trim() noexcept {}
 
 #else
 
@@ -49,9 +50,12 @@ struct FreeList {
 
 struct FreeLists {
   FreeList lists[classes];
-  ~FreeLists() {
-    for (FreeList& list : lists)
+  ~FreeLists() { clear(); }
+  void clear() {
+    for (FreeList& list : lists) {
       while (list.head != nullptr) std::free(std::exchange(list.head, list.head->next));
+      list.count = 0;
+    }
   }
 };
 
@@ -105,6 +109,8 @@ void pool_release(void* memory, size_t bytes) noexcept {
   }
   std::free(memory);
 }
+
+void pool_trim() noexcept { this_thread().clear(); }
 
 #endif
 

@@ -14,6 +14,9 @@ void* pool_allocate(size_t bytes);
 // `bytes` is what was asked for.
 void pool_release(void* memory, size_t bytes) noexcept;
 
+// Gives what this thread keeps for later back to malloc.
+void pool_trim() noexcept;
+
 struct Pooled {  // base class: objects of this type come from the pool
   static void* operator new(size_t bytes) { return pool_allocate(bytes); }
   static void operator delete(void* memory, size_t bytes) noexcept { pool_release(memory, bytes); }

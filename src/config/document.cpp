@@ -60,6 +60,8 @@ bool is_path_pattern(std::string_view text) {
 void Listener::check(data::Checker& checker) const {
   if (port && address) checker.error("address", "a listener has `port` or `address`, not both");
   if (!port && !address) checker.error("", "a listener needs `port` or `address`", "write port: 8080");
+  if (proxy_protocol && trusted_proxies.empty() && !bind().is_unix())
+    checker.warning("proxy_protocol", "whoever can connect may claim any address", "write the balancer's under trusted_proxies");
 }
 
 void Certificate::check(data::Checker& checker) const {

@@ -16,19 +16,26 @@
 namespace portloom::config {
 
 struct Limits {
+  std::optional<Size> memory;
   uint32_t connections = 50'000;
+  std::optional<uint32_t> connections_per_address;
   Size headers{64 * 1024};
   Size uri{8 * 1024};
   std::optional<Size> body;
 
   void visit(this auto& self, auto& field) {
     using namespace data::rules;
-    field("connections", self.connections, at_least(1), "Client connections at a time, all listeners together.");
+    field("memory", self.memory, at_least(Size{16 * 1024 * 1024}),
+          "Memory of the process. Near it idle connections are closed and new requests get 503. Default: 80 % of the cgroup's, else of the "
+          "machine's.");
+    field("connections", self.connections, at_least(1), "Client connections at a time, all listeners together. Over it: closed.");
+    field("connections_per_address", self.connections_per_address, at_least(1),
+          "Client connections at a time from one address (IPv6: from one /64). Over it: closed. Without it there is no such bound.");
     field("headers", self.headers, at_least(Size{1024}), at_most(Size{1024 * 1024}),
           "A message's header section, both ways. Over it: 431 or 502.");
     field("uri", self.uri, at_least(Size{256}), at_most(Size{64 * 1024}), "A request target. Over it: 414.");
     field("body", self.body, "A request body. Over it: 413. Without it streaming bodies have no bound.");
-    field.later("memory", "connections_per_address", "buffered");
+    field.later("buffered");
   }
 };
 
@@ -58,6 +65,7 @@ struct Listener {
   std::optional<ListenerTls> tls;
   ListenerTimeouts timeouts;
   std::vector<std::string> trusted_proxies;
+  bool proxy_protocol = false;
   std::optional<Errors> errors;
   std::vector<PolicyPart> policies;
   DestinationPart to;
@@ -70,12 +78,14 @@ struct Listener {
     field("tls", self.tls, "Clients speak TLS to it. Without it: plain.");
     field("timeouts", self.timeouts, "How long a client may take.");
     field("trusted_proxies", self.trusted_proxies, valid(data::is_network, "an address range like 10.0.0.0/8"),
-          "Whose X-Forwarded-For is believed.");
+          "Whose X-Forwarded-For is believed, and with `proxy_protocol` whose connections are taken.");
+    field("proxy_protocol", self.proxy_protocol,
+          "Each connection begins with a PROXY header (version 1 or 2) that says whose it is; one without is closed. Only "
+          "`trusted_proxies` may connect, if there are any.");
     field("errors", self.errors,
           "public: type, title, status, request_id. internal: and blame, limit, service, file:line. Default: internal on loopback only.");
     field("policies", self.policies, "Run before any route answers, in this order.");
     field("to", self.to, "Where everything goes. A listener with its own `to` has no routes.");
-    field.later("proxy_protocol");
   }
   void check(data::Checker& checker) const;
   Address bind() const { return address ? *address : Address{.host = {}, .port = port.value_or(0), .unix_path = {}}; }

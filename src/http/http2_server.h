@@ -68,6 +68,7 @@ class Http2ServerConnection final : public ServerSession, private Http2Session {
   // The next request; null when the connection is over.
   Task<std::unique_ptr<ServerStream>> next();
   void retire(bool fresh_too = false) override;
+  bool idle() const override { return open() == 0; }
 
  private:
   friend class Http2ServerStream;
@@ -77,7 +78,6 @@ class Http2ServerConnection final : public ServerSession, private Http2Session {
   Instant deadline() const override;
   void on_late() override;
   void say_last();
-  bool idle() const { return open() == 0; }
 
   const ServerSettings& server_;
   std::unique_ptr<Http2ServerStream> forming_;               // its head is still coming

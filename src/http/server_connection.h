@@ -34,7 +34,7 @@ class ServerConnection final : public ServerStream, public ServerSession {
   std::string_view protocol() const override { return minor_ == 0 ? "HTTP/1.0" : "HTTP/1.1"; }
 
   void retire(bool fresh_too = false) override;
-  bool idle() const { return idle_; }
+  bool idle() const override { return idle_; }
   // next() has said Incoming::http2.
   bool is_http2() const { return http2_; }
   io::Socket& socket() { return socket_; }

@@ -96,6 +96,8 @@ class ServerSession {
   // No request after those under way: HTTP/1 says Connection: close with its next answer, HTTP/2 says GOAWAY; an idle connection
   // ends at once. One that has not asked yet keeps its one question, unless `fresh_too`.
   virtual void retire(bool fresh_too = false) = 0;
+  // It waits for a request, and nothing else is going on.
+  virtual bool idle() const = 0;
 };
 
 }  // namespace portloom::http

@@ -64,6 +64,15 @@ class Striped {
     stripe.values[chosen] = T{};
     return use(stripe.values[chosen], false);
   }
+  // The same where the entry is there already; else nothing happens.
+  template <class Use>
+  void with_known(uint64_t hash, Use use) {
+    if (hash == 0) hash = 1;
+    Stripe& stripe = stripes_[(hash >> 32) & mask_];
+    Lock lock(stripe.locked);
+    for (size_t way = 0; way < ways; ++way)
+      if (stripe.keys[way] == hash) return use(stripe.values[way]);
+  }
 
  private:
   struct Lock {

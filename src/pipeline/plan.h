@@ -62,6 +62,8 @@ class Plan {
   std::vector<Service*> routes;  // by route index
   std::vector<std::unique_ptr<Entry>> entries;
 
+  std::vector<std::shared_ptr<const void>> kept;  // what its exchanges refer to and others have given up
+
   uint32_t pins = 0;     // exchanges that use it
   bool retired = false;  // a newer plan is in force: dropped with the last pin
 

@@ -17,13 +17,18 @@ class RecordSink {
   virtual void write(const Record& record) = 0;
 };
 
-// Counts that are not about one exchange; one object per worker, read by the metrics page from any thread.
+// Why a connection was closed before it was served.
+enum class Refused : uint8_t { connections, connections_per_address, memory, proxy_protocol };
+constexpr size_t refused_count = 4;
+
+// Counts that are not about one exchange; one object per worker, read by the metrics page from any thread. Listeners by name.
 class Gauges {
  public:
   virtual ~Gauges() = default;
-  virtual void connections(uint16_t listener, int change) = 0;  // open connections of a listener
-  virtual void accept_paused(uint16_t listener) = 0;            // no descriptor was left
-  virtual void handshake_failed(uint16_t listener) = 0;         // a client's TLS handshake came to nothing
+  virtual void connections(std::string_view listener, int change) = 0;  // open connections of a listener
+  virtual void accept_paused(std::string_view listener) = 0;            // no descriptor was left
+  virtual void handshake_failed(std::string_view listener) = 0;         // a client's TLS handshake came to nothing
+  virtual void refused(std::string_view listener, Refused why) = 0;     // a connection was closed before it was served
 };
 
 // A part of /status and /metrics: asked on the admin thread.

@@ -10,20 +10,31 @@
 namespace portloom::server {
 
 struct Server::Connection : Link, Pooled {
-  Connection(Server& owner, const io::Address& address) : server(owner) {
-    peer.address = address;
-    peer.text = address.host();
-    peer.ip = http::Address::parse(peer.text).value_or(http::Address{});
-    peer.trusted = !address.is_unix() && owner.door_.trusted_proxies.contains(peer.ip);
+  // Its place was taken with Admission::enter(), and goes back with it.
+  Connection(Server& owner, const io::Address& address) : server(owner), door(owner.door_) {
+    stand_for(address);
     server.connections_.push_back(*this);
     ++server.count_;
-    server.workplace_.connections->advance([](uint64_t count) { return count + 1; });
-    if (server.workplace_.gauges != nullptr) server.workplace_.gauges->connections(server.door_.index, 1);
+    if (server.workplace_.gauges != nullptr) server.workplace_.gauges->connections(door->name, 1);
   }
   ~Connection() {
     --server.count_;
-    server.workplace_.connections->advance([](uint64_t count) { return count - 1; });
-    if (server.workplace_.gauges != nullptr) server.workplace_.gauges->connections(server.door_.index, -1);
+    server.workplace_.admission->leave(share_);
+    server.workplace_.admission->leave();
+    if (server.workplace_.gauges != nullptr) server.workplace_.gauges->connections(door->name, -1);
+  }
+  // Whose it is: the other end's, or whom a PROXY header names.
+  void stand_for(const io::Address& address) {
+    peer.address = address;
+    peer.text = address.host();
+    peer.ip = http::Address::parse(peer.text).value_or(http::Address{});
+    peer.trusted = trusted_by(*door);
+  }
+  bool trusted_by(const Door& other) const { return !peer.address.is_unix() && other.trusted_proxies.contains(peer.ip); }
+  // Takes one of the places of its address; false when there is none.
+  bool take_share() {
+    if (!peer.address.is_unix()) share_ = server.workplace_.admission->enter(peer.ip);
+    return share_ != 0;
   }
   // From now on `session` is told to retire; at once when everybody is retiring already.
   void serve(http::ServerSession& session) {
@@ -33,13 +44,18 @@ struct Server::Connection : Link, Pooled {
   void retire(bool fresh_too) {
     if (session_ != nullptr) session_->retire(fresh_too);
   }
+  void close_if_idle() {
+    if (session_ != nullptr && session_->idle()) session_->retire(true);
+  }
 
   Server& server;
+  const std::shared_ptr<const Door> door;  // as it was when the connection came: its session has its settings
   pipeline::Peer peer;
   std::unique_ptr<io::TlsFacts> tls;
 
  private:
   http::ServerSession* session_ = nullptr;
+  uint64_t share_ = Admission::unbounded;
 };
 
 }  // namespace portloom::server

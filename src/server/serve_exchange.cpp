@@ -39,32 +39,39 @@ void choose_request_id(pipeline::Record& record, http::Headers& headers, Random&
   headers.set(http::Name::x_request_id, record.id());
 }
 
+// Whether a connection that was let in by the demands of `then` meets what `now` demands of a client for this host.
+bool meets(const io::TlsFacts& tls, const io::TlsServerMaterial& then, const io::TlsServerMaterial& now, std::string_view host) {
+  uint16_t due = now.check_for(host);
+  return &then == &now ? due == tls.check : now.checks[due] == then.checks[tls.check];
+}
+
 }  // namespace
 
 Task<bool> Server::serve_exchange(Connection& connection, http::ServerStream& stream) {
   Exchange exchange(*workplace_.plan, connection.peer);
+  const Door& door = *door_;  // the plan's: both change together
   Request request(exchange, exchange.record.call);
 
   // 2. read
   http::Incoming incoming = co_await stream.next(request);
-  if (incoming == http::Incoming::failed) co_return co_await refuse(exchange, connection, stream);
+  if (incoming == http::Incoming::failed) co_return co_await refuse(exchange, door, connection, stream);
   if (incoming != http::Incoming::request) co_return false;
 
   // 3.-7. open, match, policies, route, destination: dropped as soon as the client has gone
-  open(exchange, request, connection, stream);
-  Task<Response> answering = answer(exchange, request);
+  open(exchange, request, door, connection, stream);
+  Task<Response> answering = answer(exchange, request, door, connection);
   std::optional<Response> response = co_await unless(stream.departure(), answering);
   if (!response && !stream.broken())  // a FIN may be a half-close: the client gets a moment
-    response = co_await before(exchange.now() + door_.gone_grace, answering);
+    response = co_await before(exchange.now() + door.gone_grace, answering);
   if (!response) {
     exchange.record.fault = Error{Code::client_gone, Side::client, Progress::nothing, "the client went away"};
-    close(exchange, stream);
+    close(exchange, door, stream);
     co_return false;
   }
 
   // 8. reply and record
   while (true) {
-    pipeline::render(*response, exchange, door_.internal_errors);
+    pipeline::render(*response, exchange, door.internal_errors);
     exchange.record.status = response->status;
     if (response->fault) exchange.record.fault = response->fault;
     exchange.record.complete = co_await stream.reply(*response, exchange.reply_headers);
@@ -77,7 +84,7 @@ Task<bool> Server::serve_exchange(Connection& connection, http::ServerStream& st
     co_await http::relay(*near, *response->tunnel, exchange.record.bytes_in, exchange.record.bytes_out);
   }
   response.reset();  // leases and permits go back before the next request
-  close(exchange, stream);
+  close(exchange, door, stream);
   if (!exchange.record.complete || tunnelled) co_return false;
   co_return co_await stream.finish();
 }
@@ -93,7 +100,7 @@ bool Server::cut_short(Exchange& exchange, const http::ServerStream& stream) {
 }
 
 // A head that could not be read: there is no request, but the answer and its account are the same.
-Task<bool> Server::refuse(Exchange& exchange, Connection& connection, http::ServerStream& stream) {
+Task<bool> Server::refuse(Exchange& exchange, const Door& door, Connection& connection, http::ServerStream& stream) {
   pipeline::Record& record = exchange.record;
   http::Headers none;
   choose_request_id(record, none, workplace_.random);
@@ -101,19 +108,19 @@ Task<bool> Server::refuse(Exchange& exchange, Connection& connection, http::Serv
   record.begun = exchange.now();
   record.client = connection.peer.text;
   record.protocol = stream.protocol();
-  record.listener = door_.name;
-  record.listener_index = door_.index;
+  record.listener = door.name;
+  record.listener_index = door.index;
   record.fault = stream.fault();
   Response response = pipeline::deny(*record.fault);
-  pipeline::render(response, exchange, door_.internal_errors);
+  pipeline::render(response, exchange, door.internal_errors);
   record.status = response.status;
   record.complete = true;
   co_await stream.refuse(response, exchange.reply_headers);
-  close(exchange, stream);
+  close(exchange, door, stream);
   co_return false;
 }
 
-void Server::open(Exchange& exchange, Request& request, Connection& connection, const http::ServerStream& stream) {
+void Server::open(Exchange& exchange, Request& request, const Door& door, Connection& connection, const http::ServerStream& stream) {
   pipeline::Record& record = exchange.record;
   record.time = Agenda::current().wall_now();
   record.begun = exchange.now();
@@ -121,11 +128,12 @@ void Server::open(Exchange& exchange, Request& request, Connection& connection, 
   record.method = request.method_text();
   record.path = request.path_and_query();
   record.protocol = stream.protocol();
-  record.listener = door_.name;
-  record.listener_index = door_.index;
+  record.listener = door.name;
+  record.listener_index = door.index;
   record.client = exchange.client = connection.peer.text;
+  if (&door != connection.door.get()) connection.peer.trusted = connection.trusted_by(door);  // a reload takes effect at once
   if (connection.peer.trusted) {
-    exchange.client_text = http::believed_client(request.headers, connection.peer.ip, door_.trusted_proxies).text();
+    exchange.client_text = http::believed_client(request.headers, connection.peer.ip, door.trusted_proxies).text();
     record.client = exchange.client = exchange.client_text;
   }
   record.host_text = Bytes::copy(request.host());
@@ -133,16 +141,20 @@ void Server::open(Exchange& exchange, Request& request, Connection& connection, 
   http::HopByHop hop = http::strip_hop_by_hop(request.headers, request.upgrade);
   request.te_trailers = hop.te_trailers;
   choose_request_id(record, request.headers, workplace_.random);
-  if (!door_.quiet) exchange.reply_headers.add(http::Name::x_request_id, record.id());
+  if (!door.quiet) exchange.reply_headers.add(http::Name::x_request_id, record.id());
   if (speaks_plainly(connection)) connection.retire(false);
 }
 
-[[clang::coro_wrapper]] Task<Response> Server::answer(Exchange& exchange, Request& request) {
+[[clang::coro_wrapper]] Task<Response> Server::answer(Exchange& exchange, Request& request, const Door& door, Connection& connection) {
   const io::TlsFacts* tls = exchange.peer.tls;
-  if (door_.tls != nullptr && tls == nullptr)
-    return ready(pipeline::deny(Code::bad_request, Side::client, "this port speaks TLS: use https"));
+  if (workplace_.admission->memory() != Memory::plenty) {
+    connection.retire(true);
+    exchange.record.limit = "memory";
+    return ready(pipeline::deny(Code::overloaded, Side::gateway, "limits.memory is nearly used up"));
+  }
+  if (speaks_plainly(connection)) return ready(pipeline::deny(Code::bad_request, Side::client, "this port speaks TLS: use https"));
   // A connection that was let in under one name's demands on client certificates must not reach another's (RFC 9110 §7.4).
-  if (tls != nullptr && door_.tls != nullptr && door_.tls->material().check_for(request.host()) != tls->check)
+  if (tls != nullptr && door.tls != nullptr && !meets(*tls, connection.door->tls->material(), door.tls->material(), request.host()))
     return ready(pipeline::deny(Code::misdirected, Side::client, "this host needs a connection of its own: its certificate asks for more"));
   if (request.form() == http::TargetForm::origin || request.form() == http::TargetForm::absolute) {
     Result<http::Target> target = http::normalize(request.path_and_query());
@@ -154,7 +166,7 @@ void Server::open(Exchange& exchange, Request& request, Connection& connection, 
   }
   // 4. match first, a pure look-up; then the listener's policies, less what the route skips; 404 only behind them
   const pipeline::RouteTable& table = *exchange.plan->snapshot().table;
-  pipeline::RouteTable::Match match = table.match(lookup_of(door_.index, request), exchange.params);
+  pipeline::RouteTable::Match match = table.match(lookup_of(door.index, request), exchange.params);
   exchange.route = match.route;
   exchange.allowed_methods = match.allowed_methods;
   if (match.route != nullptr) {
@@ -162,20 +174,20 @@ void Server::open(Exchange& exchange, Request& request, Connection& connection, 
     exchange.record.route_index = match.route->index;
   }
   http::Forwarding facts{.peer = exchange.peer.ip,
-                         .scheme = tls != nullptr ? std::string_view("https") : door_.scheme,
+                         .scheme = tls != nullptr ? std::string_view("https") : door.scheme,
                          .host = exchange.record.host,
                          .trusted = exchange.peer.trusted};
   http::write_forwarding(request.headers, facts);
   http::write_via(request.headers, "portloom", exchange.record.protocol == "HTTP/2" ? 2 : 1, request.minor);
-  return exchange.plan->entry(door_.index).chain_for(exchange.route).call(request);
+  return exchange.plan->entry(door.index).chain_for(exchange.route).call(request);
 }
 
-void Server::close(Exchange& exchange, const http::ServerStream& stream) {
+void Server::close(Exchange& exchange, const Door& door, const http::ServerStream& stream) {
   pipeline::Record& record = exchange.record;
   record.bytes_in += stream.body_bytes_in();
   record.bytes_out += stream.body_bytes_out();
   record.duration = exchange.now() - record.begun;
-  if (workplace_.sink != nullptr && !door_.quiet) workplace_.sink->write(record);
+  if (workplace_.sink != nullptr && !door.quiet) workplace_.sink->write(record);
 }
 
 }  // namespace portloom::server

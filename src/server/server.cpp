@@ -6,6 +6,7 @@
 #include "async/race.h"
 #include "http/http2_server.h"
 #include "http/server_connection.h"
+#include "io/proxy_protocol.h"
 #include "server/connection.h"
 
 namespace portloom::server {
@@ -15,7 +16,7 @@ bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
 
 Server::Server(Workplace& workplace, Door door, io::Listener listener)
     : workplace_(workplace),
-      door_(std::move(door)),
+      door_(std::make_shared<const Door>(std::move(door))),
       address_(listener.address()),
       listener_(std::move(listener)),
       acceptor_(std::make_unique<Scope>()) {
@@ -30,13 +31,18 @@ void Server::retire_connections(bool fresh_too) {
     connection->retire(fresh_too);
 }
 
+void Server::close_idle_connections() {
+  for (Connection* connection = connections_.front(); connection != nullptr; connection = connections_.after(*connection))
+    connection->close_if_idle();
+}
+
 void Server::close_port() {
   acceptor_.reset();
   // Whoever is connected already is served: the kernel's queue is emptied before the port closes.
   while (listener_) {
     std::optional<io::Accepted> waiting = listener_->accept_last();
     if (!waiting) break;
-    serve(std::move(*waiting));
+    admit(std::move(*waiting));
   }
   listener_.reset();  // an open port that nobody accepts from would let clients wait
 }
@@ -46,28 +52,64 @@ Task<void> Server::accept(Server* self) {
   while (true) {
     Result<io::Accepted> accepted = co_await self->listener_->accept();
     if (accepted) {
-      bool full = self->workplace_.connections->load() >= self->workplace_.connections_max;
-      if (!full) self->serve(std::move(*accepted));
+      self->admit(std::move(*accepted));
       if (++run % 64 == 0) co_await yield();  // an accept storm starves nobody (C10)
       continue;
     }
     if (accepted.error().code != Code::exhausted) co_return;
-    if (self->workplace_.gauges != nullptr) self->workplace_.gauges->accept_paused(self->door_.index);
+    if (self->workplace_.gauges != nullptr) self->workplace_.gauges->accept_paused(self->door_->name);
     co_await sleep_for(100ms);  // no descriptor is left: connections wait in the kernel's queue
   }
 }
 
-void Server::serve(io::Accepted accepted) {
+void Server::refuse(pipeline::Refused why) {
+  if (workplace_.gauges != nullptr) workplace_.gauges->refused(door_->name, why);
+}
+
+// Whoever is not let in is closed by leaving scope.
+void Server::admit(io::Accepted accepted) {
+  if (workplace_.admission->memory() == Memory::spent) return refuse(pipeline::Refused::memory);
+  if (!workplace_.admission->enter()) return refuse(pipeline::Refused::connections);
   auto connection = std::make_unique<Connection>(*this, accepted.peer);
-  if (door_.tls)
-    scope_.spawn(serve_tls, this, std::move(connection), std::move(accepted.socket));
+  if (!door_->proxy_protocol) return serve(std::move(connection), std::move(accepted.socket));
+  bool believed = door_->trusted_proxies.empty() || accepted.peer.is_unix() || connection->peer.trusted;
+  if (!believed) return refuse(pipeline::Refused::proxy_protocol);
+  scope_.spawn(serve_proxied, this, std::move(connection), std::move(accepted.socket));
+}
+
+void Server::serve(std::unique_ptr<Connection> connection, io::Socket socket) {
+  if (!connection->take_share()) return refuse(pipeline::Refused::connections_per_address);
+  if (connection->door->tls)
+    scope_.spawn(serve_tls, this, std::move(connection), std::move(socket));
   else
-    scope_.spawn(serve_http1, this, std::move(connection), std::move(accepted.socket));
+    scope_.spawn(serve_http1, this, std::move(connection), std::move(socket));
+}
+
+// Nothing is served before the PROXY header has come whole and right; what follows it is the connection itself.
+Task<void> Server::serve_proxied(Server* self, std::unique_ptr<Connection> connection, io::Socket raw) {
+  Instant deadline = Agenda::current().now() + connection->door->connection.head_timeout;
+  io::ProxyHeader header;
+  while (header.state == io::ProxyHeader::State::partial) {
+    io::Arrival arrival = co_await raw.receive(deadline);
+    if (arrival != io::Arrival::bytes) {
+      bool probe = arrival == io::Arrival::end && raw.input().empty();  // balancers connect and leave to see that we live
+      if (!probe) self->refuse(pipeline::Refused::proxy_protocol);
+      co_return;
+    }
+    header = io::read_proxy_header(raw.input());
+  }
+  if (header.state == io::ProxyHeader::State::invalid) {
+    self->refuse(pipeline::Refused::proxy_protocol);
+    co_return;
+  }
+  raw.consume(header.bytes);
+  if (header.has_addresses) connection->stand_for(header.source);
+  self->serve(std::move(connection), std::move(raw));
 }
 
 // The handshake, then what was agreed on. A client that speaks HTTP right away is told what is wrong in its own language.
 Task<void> Server::serve_tls(Server* self, std::unique_ptr<Connection> connection, io::Socket raw) {
-  Instant deadline = Agenda::current().now() + self->door_.connection.head_timeout;
+  Instant deadline = Agenda::current().now() + connection->door->connection.head_timeout;
   if (raw.input().empty()) {
     io::Arrival arrival = co_await raw.receive(deadline);
     if (arrival != io::Arrival::bytes) co_return;
@@ -77,10 +119,10 @@ Task<void> Server::serve_tls(Server* self, std::unique_ptr<Connection> connectio
     co_return;
   }
   auto facts = std::make_unique<io::TlsFacts>();
-  std::shared_ptr<io::TlsServerContext> context = self->door_.tls;  // a reload may put another in its place
+  std::shared_ptr<io::TlsServerContext> context = connection->door->tls;
   Result<io::Socket> secured = co_await io::accept_tls(std::move(raw), context, deadline, *facts);
   if (!secured) {
-    if (self->workplace_.gauges != nullptr) self->workplace_.gauges->handshake_failed(self->door_.index);
+    if (self->workplace_.gauges != nullptr) self->workplace_.gauges->handshake_failed(connection->door->name);
     co_return;
   }
   connection->tls = std::move(facts);
@@ -88,10 +130,10 @@ Task<void> Server::serve_tls(Server* self, std::unique_ptr<Connection> connectio
   self->scope_.spawn(serve_http1, self, std::move(connection), std::move(*secured));  // a small frame of its own, for most are idle
 }
 
-bool Server::speaks_plainly(const Connection& connection) const { return door_.tls != nullptr && connection.tls == nullptr; }
+bool Server::speaks_plainly(const Connection& connection) { return connection.door->tls != nullptr && connection.tls == nullptr; }
 
 Task<void> Server::serve_http1(Server* self, std::unique_ptr<Connection> connection, io::Socket socket) {
-  http::ServerConnection http(std::move(socket), self->door_.connection);
+  http::ServerConnection http(std::move(socket), connection->door->connection);
   connection->serve(http);
   while (co_await http.wait()) {
     if (!co_await self->serve_exchange(*connection, http)) break;
@@ -100,7 +142,7 @@ Task<void> Server::serve_http1(Server* self, std::unique_ptr<Connection> connect
 }
 
 Task<void> Server::serve_http2(Server* self, std::unique_ptr<Connection> connection, io::Socket socket) {
-  http::Http2ServerConnection http(std::move(socket), self->door_.connection);
+  http::Http2ServerConnection http(std::move(socket), connection->door->connection);
   connection->serve(http);
   Scope streams;  // dropped before the connection, which they refer to
   while (std::unique_ptr<http::ServerStream> stream = co_await http.next())

@@ -13,12 +13,12 @@
 #include "base/random.h"
 #include "http/cidr.h"
 #include "http/stream.h"
-#include "io/shared.h"
 #include "io/socket.h"
 #include "io/tls.h"
 #include "pipeline/exchange.h"
 #include "pipeline/plan.h"
 #include "pipeline/ports.h"
+#include "server/admission.h"
 
 namespace portloom::server {
 
@@ -27,11 +27,11 @@ struct Workplace {
   pipeline::Plan* plan = nullptr;  // the plan in force
   pipeline::RecordSink* sink = nullptr;
   pipeline::Gauges* gauges = nullptr;
-  io::Word* connections = nullptr;  // of the whole process
-  uint64_t connections_max = 50'000;
+  Admission* admission = nullptr;  // of the whole process
   Random random{0};
 };
 
+// What a listener is configured to do. A reload puts another in its place; an exchange keeps the one that it began with.
 struct Door {
   uint16_t index = 0;  // of the listener, in the snapshot
   std::string name;
@@ -39,6 +39,7 @@ struct Door {
   http::ServerSettings connection;
   Duration gone_grace = 500ms;
   http::CidrSet trusted_proxies;
+  bool proxy_protocol = false;  // each connection begins with a PROXY header, from a peer in trusted_proxies if there are any
   bool internal_errors = false;
   bool quiet = false;                         // the admin's doors: no record
   std::shared_ptr<io::TlsServerContext> tls;  // null: it speaks plainly
@@ -53,36 +54,45 @@ class Server {
   // Connections say "close" with their next answer; idle ones end at once. Still accepts.
   // Those that have not asked yet may, unless `fresh_too`.
   void retire_connections(bool fresh_too = false);
+  // Those that wait for a request end now; all others go on.
+  void close_idle_connections();
   // No new connections.
   void close_port();
   size_t open_connections() const { return count_; }
-  uint16_t listener() const { return door_.index; }
-  // For handshakes that begin from now on.
-  void use(std::shared_ptr<io::TlsServerContext> tls) { door_.tls = std::move(tls); }
+  uint16_t listener() const { return door_->index; }
+  // For connections and exchanges that begin from now on. Called together with the change of the plan, which has to keep the
+  // door before it (door()) as long as its exchanges run.
+  void use(Door door) { door_ = std::make_shared<const Door>(std::move(door)); }
+  const std::shared_ptr<const Door>& door() const { return door_; }
   void use(const std::shared_ptr<const io::TicketKeys>& keys) {
-    if (door_.tls) door_.tls->use(keys);
+    if (door_->tls) door_->tls->use(keys);
   }
 
  private:
   struct Connection;
   static Task<void> accept(Server* self);
+  static Task<void> serve_proxied(Server* self, std::unique_ptr<Connection> connection, io::Socket raw);
   static Task<void> serve_tls(Server* self, std::unique_ptr<Connection> connection, io::Socket raw);
   static Task<void> serve_http1(Server* self, std::unique_ptr<Connection> connection, io::Socket socket);
   static Task<void> serve_http2(Server* self, std::unique_ptr<Connection> connection, io::Socket socket);
   static Task<void> serve_stream(Server* self, Connection* connection, std::unique_ptr<http::ServerStream> stream);
-  void serve(io::Accepted accepted);
+  void admit(io::Accepted accepted);
+  // Whose connection it is is known by now.
+  void serve(std::unique_ptr<Connection> connection, io::Socket socket);
+  void refuse(pipeline::Refused why);
   // False when no further request may follow on this connection.
   Task<bool> serve_exchange(Connection& connection, http::ServerStream& stream);
-  Task<bool> refuse(pipeline::Exchange& exchange, Connection& connection, http::ServerStream& stream);
-  // Speaks HTTP without TLS to a port where TLS is due.
-  bool speaks_plainly(const Connection& connection) const;
+  Task<bool> refuse(pipeline::Exchange& exchange, const Door& door, Connection& connection, http::ServerStream& stream);
+  // Speaks HTTP without TLS to a port where TLS was due.
+  static bool speaks_plainly(const Connection& connection);
   static bool cut_short(pipeline::Exchange& exchange, const http::ServerStream& stream);
-  Task<pipeline::Response> answer(pipeline::Exchange& exchange, pipeline::Request& request);
-  void open(pipeline::Exchange& exchange, pipeline::Request& request, Connection& connection, const http::ServerStream& stream);
-  void close(pipeline::Exchange& exchange, const http::ServerStream& stream);
+  Task<pipeline::Response> answer(pipeline::Exchange& exchange, pipeline::Request& request, const Door& door, Connection& connection);
+  void open(pipeline::Exchange& exchange, pipeline::Request& request, const Door& door, Connection& connection,
+            const http::ServerStream& stream);
+  void close(pipeline::Exchange& exchange, const Door& door, const http::ServerStream& stream);
 
   Workplace& workplace_;
-  Door door_;
+  std::shared_ptr<const Door> door_;
   io::Address address_;
   std::optional<io::Listener> listener_;  // none: the port is closed
   List<Connection> connections_;

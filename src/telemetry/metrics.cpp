@@ -109,19 +109,15 @@ void MetricsShard::write(const pipeline::Record& record) {
   if (record.degraded) count_degraded(cell, record.failed_services);
 }
 
-void MetricsShard::connections(uint16_t listener, int change) {
-  uint32_t place = listener < labels_->listeners.size() ? labels_->listeners[listener].place : Names::other;
-  listener_cell(place).connections.add_signed(change);
+MetricsShard::ListenerCell& MetricsShard::listener_cell_of(std::string_view listener) {
+  return listener_cell(place_in(labels_->listener_places, listener));
 }
 
-void MetricsShard::accept_paused(uint16_t listener) {
-  uint32_t place = listener < labels_->listeners.size() ? labels_->listeners[listener].place : Names::other;
-  listener_cell(place).accept_paused.add();
-}
-
-void MetricsShard::handshake_failed(uint16_t listener) {
-  uint32_t place = listener < labels_->listeners.size() ? labels_->listeners[listener].place : Names::other;
-  listener_cell(place).handshakes_failed.add();
+void MetricsShard::connections(std::string_view listener, int change) { listener_cell_of(listener).connections.add_signed(change); }
+void MetricsShard::accept_paused(std::string_view listener) { listener_cell_of(listener).accept_paused.add(); }
+void MetricsShard::handshake_failed(std::string_view listener) { listener_cell_of(listener).handshakes_failed.add(); }
+void MetricsShard::refused(std::string_view listener, pipeline::Refused why) {
+  listener_cell_of(listener).refused[static_cast<size_t>(why)].add();
 }
 
 Metrics::Metrics(size_t workers, size_t routes_max) : routes_max_(routes_max) {

@@ -5,6 +5,7 @@
 // reload; their number is bounded, and what is over the bound counts as "other".
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <string>
@@ -55,9 +56,10 @@ class MetricsShard final : public pipeline::RecordSink, public pipeline::Gauges 
   // The worker. From now on records are those of this snapshot; late ones of an older snapshot are found by their names.
   void use(std::shared_ptr<const Labels> labels) { labels_ = std::move(labels); }
   void write(const pipeline::Record& record) override;
-  void connections(uint16_t listener, int change) override;
-  void accept_paused(uint16_t listener) override;
-  void handshake_failed(uint16_t listener) override;
+  void connections(std::string_view listener, int change) override;
+  void accept_paused(std::string_view listener) override;
+  void handshake_failed(std::string_view listener) override;
+  void refused(std::string_view listener, pipeline::Refused why) override;
 
  private:
   friend class Metrics;
@@ -77,11 +79,13 @@ class MetricsShard final : public pipeline::RecordSink, public pipeline::Gauges 
     Counter connections;
     Counter accept_paused;
     Counter handshakes_failed;
-    std::unique_ptr<Published<RouteCell*>[]> routes;  // by route place; a cell is made with its first record
+    std::array<Counter, pipeline::refused_count> refused;  // by reason
+    std::unique_ptr<Published<RouteCell*>[]> routes;       // by route place; a cell is made with its first record
     std::vector<std::unique_ptr<RouteCell>> owned;
   };
   explicit MetricsShard(size_t routes_max);
   ListenerCell& listener_cell(uint32_t place);
+  ListenerCell& listener_cell_of(std::string_view listener);
   RouteCell& route_cell(const pipeline::Record& record);
   ServiceCell& service_cell(std::string_view service);
   static void count_call(ServiceCell& cell, const pipeline::Record::Call& call, std::string_view outcome);

@@ -1,6 +1,7 @@
 // telemetry/metrics_page.cpp
 //
 // The page: the shards' counts summed by label, in the order in which labels were first described.
+#include <array>
 #include <map>
 #include <tuple>
 
@@ -109,6 +110,7 @@ void Metrics::render_listeners(Page& page, const Places& places) const {
     int64_t open = 0;
     uint64_t paused = 0;
     uint64_t failed = 0;
+    std::array<uint64_t, pipeline::refused_count> refused{};
   };
   std::vector<DoorTotal> totals;
   for (size_t listener = 0; listener < places.listeners.texts.size(); ++listener) {
@@ -120,6 +122,7 @@ void Metrics::render_listeners(Page& page, const Places& places) const {
       total.open += door->connections.as_signed();
       total.paused += door->accept_paused.value();
       total.failed += door->handshakes_failed.value();
+      for (size_t why = 0; why < pipeline::refused_count; ++why) total.refused[why] += door->refused[why].value();
     }
     if (seen || total.open != 0 || total.paused != 0 || total.failed != 0) totals.push_back(total);
   }
@@ -129,6 +132,11 @@ void Metrics::render_listeners(Page& page, const Places& places) const {
   for (const DoorTotal& total : totals) page.sample({{"listener", total.name}}, total.paused);
   page.family("portloom_tls_handshakes_failed_total", "counter", "TLS handshakes of clients that came to nothing.");
   for (const DoorTotal& total : totals) page.sample({{"listener", total.name}}, total.failed);
+  page.family("portloom_connections_refused_total", "counter", "Connections of clients that were closed before they were served.");
+  constexpr std::array<std::string_view, pipeline::refused_count> reasons = {"connections", "connections_per_address", "memory",
+                                                                             "proxy_protocol"};
+  for (const DoorTotal& total : totals)
+    for (size_t why = 0; why < reasons.size(); ++why) page.sample({{"listener", total.name}, {"reason", reasons[why]}}, total.refused[why]);
 }
 
 void Metrics::render_config(Page& page) const {

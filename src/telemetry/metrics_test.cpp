@@ -63,11 +63,13 @@ TEST(Metrics, ASmallPageIsExact) {
   limited.policy = "rate_limit";
   limited.fault = Error{Code::rate_limited, Side::client};
   metrics.shard(0).write(limited);
-  metrics.shard(0).connections(0, 1);
-  metrics.shard(1).connections(0, 1);
-  metrics.shard(1).connections(0, -1);
-  metrics.shard(1).accept_paused(0);
-  metrics.shard(0).handshake_failed(0);
+  metrics.shard(0).connections("edge", 1);
+  metrics.shard(1).connections("edge", 1);
+  metrics.shard(1).connections("edge", -1);
+  metrics.shard(1).accept_paused("edge");
+  metrics.shard(0).handshake_failed("edge");
+  metrics.shard(0).refused("edge", pipeline::Refused::memory);
+  metrics.shard(1).refused("edge", pipeline::Refused::memory);
   EXPECT_EQ(samples(metrics), R"(portloom_requests_total{listener="edge",route="",service="",status="404"} 1
 portloom_requests_total{listener="edge",route="GET /",service="",status="429"} 1
 portloom_requests_total{listener="edge",route="GET /",service="orders",status="200"} 2
@@ -85,6 +87,10 @@ portloom_upstream_duration_seconds_count{service="orders"} 2
 portloom_connections{listener="edge",state="open"} 1
 portloom_accept_paused_total{listener="edge"} 1
 portloom_tls_handshakes_failed_total{listener="edge"} 1
+portloom_connections_refused_total{listener="edge",reason="connections"} 0
+portloom_connections_refused_total{listener="edge",reason="connections_per_address"} 0
+portloom_connections_refused_total{listener="edge",reason="memory"} 2
+portloom_connections_refused_total{listener="edge",reason="proxy_protocol"} 0
 portloom_config_info{hash="abc"} 1
 portloom_config_loaded_timestamp_seconds 1.5
 portloom_config_last_reload_ok 1

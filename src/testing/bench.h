@@ -54,6 +54,7 @@ class Bench {
   Accounts accounts;
   server::Door door;
   upstream::ClusterSettings settings;
+  server::Admission admission{{}};
   server::Workplace workplace;
   std::vector<std::unique_ptr<pipeline::Policy>> policies;  // in front of the cluster
   std::vector<std::unique_ptr<Origin>> origins;
@@ -134,11 +135,10 @@ class Bench {
     plan_->owned_services.push_back(std::move(chain));
     plan_->entries.push_back(std::move(entry));
     workplace.plan = plan_.get();
-    workplace.connections = &connections_;
+    workplace.admission = &admission;
     server_ = std::make_unique<server::Server>(workplace, door, std::move(*io::listen(io::Address::loopback(0), false)));
   }
 
-  io::Word connections_;
   std::unique_ptr<pipeline::Plan> plan_;
   upstream::Cluster* cluster_ = nullptr;
   std::unique_ptr<server::Server> server_;
