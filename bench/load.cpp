@@ -1,98 +1,39 @@
 // load.cpp
 //
-// Closed-loop load generator: N keep-alive connections, each with one request under way. Made to be cheap, because it shares a
-// core with the origin: one recv per small answer, and bodies are counted and thrown away inside the kernel (MSG_TRUNC).
-// It measures only between two marks, so that the rig can read the proxy's CPU exactly around a known number of requests:
-// after the warm-up it prints "ready" and waits for a line on standard input (--gate); then it prints one JSON line, and keeps
-// its connections open until standard input ends.
+// Closed-loop load generator for HTTP/1.1: N keep-alive connections, each with one request under way. Made to be cheap,
+// because it shares a core with the origin: one recv per small answer, and bodies that come without TLS are counted and thrown
+// away inside the kernel (MSG_TRUNC). It measures only between two marks, so that the rig can read the proxy's CPU exactly
+// around a known number of requests: after the warm-up it prints "ready" and waits for a line on standard input (--gate); then
+// it prints one JSON line, and keeps its connections open until standard input ends.
 
 // --rps fixes the rate. A request's latency then counts from the moment it was due, so a stall is not hidden by the requests
-// that could not be sent meanwhile. --idle N opens N connections, makes one request on each, and holds them.
+// that could not be sent meanwhile. --idle N opens N connections, makes one request on each, and holds them. --handshake makes
+// a new connection for each request; "resumed" shows a ticket of the one before it, and a server that does not take it is an
+// error, so that nobody is measured with a full handshake by mistake.
 
 #include <poll.h>
 #include <sys/epoll.h>
 
 #include <array>
-#include <cerrno>
 #include <csignal>
-#include <ctime>
 #include <deque>
-#include <string>
-#include <string_view>
 #include <vector>
 
-#include "histogram.h"
-#include "sockets.h"
+#include "load.h"
 
 namespace bench {
 namespace {
 
-struct Options {
-  sockaddr_in to{};
-  std::string path = "/1k";
-  uint64_t connections = 1;
-  uint64_t requests = 0;  // 0: until the duration has passed
-  uint64_t warmup = 0;
-  uint64_t duration = 0;  // seconds; 0: until the requests are done
-  uint64_t rps = 0;       // 0: as fast as answers come
-  uint64_t body_bytes = 1'024;
-  uint64_t idle = 0;
-  bool gate = false;
-};
-
-Options parse_options(int argc, char** argv) {
-  constexpr const char* kUsage =
-      "usage: bench_load --to ADDRESS:PORT [--path P] [--body-bytes N] [--connections N] [--requests N | --duration SECONDS]\n"
-      "                  [--warmup N] [--rps N] [--gate 1] [--idle N]";
-  Options options;
-  bool has_target = false;
-  for (int i = 1; i < argc; i += 2) {
-    if (i + 1 == argc) usage(kUsage);
-    const std::string_view name = argv[i];
-    const std::string_view value = argv[i + 1];
-    if (name == "--to")
-      options.to = parse_address(value), has_target = true;
-    else if (name == "--path")
-      options.path = value;
-    else if (name == "--body-bytes")
-      options.body_bytes = parse_number(value);
-    else if (name == "--connections")
-      options.connections = parse_number(value);
-    else if (name == "--requests")
-      options.requests = parse_number(value);
-    else if (name == "--duration")
-      options.duration = parse_number(value);
-    else if (name == "--warmup")
-      options.warmup = parse_number(value);
-    else if (name == "--rps")
-      options.rps = parse_number(value);
-    else if (name == "--gate")
-      options.gate = parse_number(value) != 0;
-    else if (name == "--idle")
-      options.idle = parse_number(value);
-    else
-      usage(kUsage);
-  }
-  if (!has_target || (options.idle == 0 && options.requests == 0 && options.duration == 0)) usage(kUsage);
-  return options;
-}
-
-uint64_t now_ns() {
-  timespec time{};
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
-}
-
-double own_cpu_us() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto microseconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_usec); };
-  return microseconds(usage.ru_utime) + microseconds(usage.ru_stime);
-}
+constexpr const char* kUsage =
+    "usage: bench_load --to ADDRESS:PORT [--path P] [--body-bytes N] [--connections N] [--requests N | --duration SECONDS]\n"
+    "                  [--warmup N] [--rps N] [--gate 1] [--idle N] [--tls 1] [--handshake full|resumed]";
 
 struct Connection {
-  int fd = -1;
+  Wire wire;
+  SSL_SESSION* session = nullptr;  // the latest ticket
   bool busy = false;
+  bool resuming = false;
+  bool shaking = false;  // the handshake is under way; the request follows
   bool in_body = false;
   uint64_t begun = 0;      // when the request under way was sent, or was due
   uint64_t remaining = 0;  // body bytes to come
@@ -129,38 +70,37 @@ Head parse_head(std::string_view bytes) {
 
 class Load {
  public:
-  explicit Load(const Options& options) : options_(options), scratch_(65'536) {
+  explicit Load(const Options& options)
+      : options_(options), scratch_(65'536), connections_(options.idle > 0 ? options.idle : options.connections) {
+    if (options_.tls || fresh()) {
+      tls_ = client_tls(false);
+      SSL_CTX_set_session_cache_mode(tls_, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
+      SSL_CTX_sess_set_new_cb(tls_, keep_ticket);
+    }
     request_ = "GET " + options_.path + " HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench_load\r\nAccept: */*\r\n\r\n";
     epoll_ = epoll_create1(EPOLL_CLOEXEC);
     if (epoll_ < 0) fail("epoll_create1");
   }
 
   int run() {
-    connections_.resize(options_.idle > 0 ? options_.idle : options_.connections);
-    for (Connection& connection : connections_) open(connection);
+    if (!fresh()) {
+      for (Connection& connection : connections_) open(connection);
+    }
     return options_.idle > 0 ? hold_idle() : measure();
   }
 
  private:
   int measure() {
     drive(std::max(options_.warmup, options_.connections), 0, 0);
-    if (options_.gate) {
-      std::puts("ready");
-      std::fflush(stdout);
-      wait_for_line();
-    }
+    if (options_.gate) announce_ready();
     latencies_ = {};
     errors_ = 0;
     const double cpu_begin = own_cpu_us();
     const uint64_t begin = now_ns();
     const uint64_t done = drive(options_.requests, options_.duration * 1'000'000'000, options_.rps);
     const double seconds = static_cast<double>(now_ns() - begin) / 1e9;
-    std::printf(
-        "{\"requests\": %lu, \"errors\": %lu, \"seconds\": %.6f, \"requests_per_second\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f, "
-        "\"max_us\": %.1f, \"load_cpu_us\": %.0f}\n",
-        done, errors_, seconds, static_cast<double>(done) / seconds, latencies_.percentile(0.5) / 1e3, latencies_.percentile(0.99) / 1e3,
-        static_cast<double>(latencies_.max()) / 1e3, own_cpu_us() - cpu_begin);
-    return finish();
+    print_result({done, errors_, seconds, own_cpu_us() - cpu_begin}, latencies_);
+    return finish(options_, errors_);
   }
 
   // At most 64 requests at a time, so that the proxy's pool of upstream connections stays small while clients are many.
@@ -180,28 +120,20 @@ class Load {
     uint64_t closed = 0;
     for (const Connection& connection : connections_) {
       char byte = 0;
-      if (recv(connection.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN) ++closed;
+      if (recv(connection.wire.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN) ++closed;
     }
     std::printf("{\"closed_while_idle\": %lu}\n", closed);
-    return finish();
+    return finish(options_, errors_);
   }
 
-  int finish() {
-    std::fflush(stdout);
-    if (options_.gate) {
-      while (wait_for_line()) {
-      }
-    }
-    return errors_ == 0 ? 0 : 3;
-  }
+  bool fresh() const { return !options_.handshake.empty(); }
 
-  // False at the end of input.
-  static bool wait_for_line() {
-    char byte = 0;
-    ssize_t got = 0;
-    while ((got = read(STDIN_FILENO, &byte, 1)) == 1 && byte != '\n') {
-    }
-    return got == 1;
+  // Called by OpenSSL with each ticket; ours from now on.
+  static int keep_ticket(SSL* ssl, SSL_SESSION* session) {
+    auto* connection = static_cast<Connection*>(SSL_get_app_data(ssl));
+    if (connection->session != nullptr) SSL_SESSION_free(connection->session);
+    connection->session = session;
+    return 1;
   }
 
   // Makes requests until `count` are done (if not 0) or `duration` has passed (if not 0). Returns how many were answered.
@@ -246,8 +178,8 @@ class Load {
     for (int i = 0; i < count; ++i) {
       auto& connection = *static_cast<Connection*>(events[static_cast<size_t>(i)].data.ptr);
       if (!connection.busy) {
-        // Closed between requests: no error of the peer, but the connection must be replaced.
-        reopen(connection);
+        // Closed between requests: no error of the peer, but the connection must be replaced. Or a ticket has come.
+        if (!only_a_ticket(connection)) reopen(connection);
         continue;
       }
       if (!receive(connection, (events[static_cast<size_t>(i)].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)) continue;
@@ -258,58 +190,94 @@ class Load {
     return ended;
   }
 
+  // Ready for a request, but for a fresh connection, whose handshake comes with it.
   void open(Connection& connection) {
-    connection.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connection.fd < 0) fail("socket");
-    set_no_delay(connection.fd);
-    // Blocking: on the loopback a connection exists at once, or the listener's queue is full and we wait.
-    if (connect(connection.fd, reinterpret_cast<const sockaddr*>(&options_.to), sizeof options_.to) < 0) fail("connect");
+    connection.wire.open(options_.to, tls_, options_.handshake == "resumed" ? connection.session : nullptr);
+    if (tls_ != nullptr) {
+      SSL_set_app_data(connection.wire.tls(), &connection);
+      if (!fresh()) shake_to_the_end(connection.wire);
+    }
     epoll_event event{};
     event.events = EPOLLIN | EPOLLRDHUP | EPOLLET;
     event.data.ptr = &connection;
-    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, connection.fd, &event) < 0) fail("epoll_ctl");
+    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, connection.wire.fd(), &event) < 0) fail("epoll_ctl");
+  }
+
+  bool only_a_ticket(Connection& connection) {
+    return tls_ != nullptr && connection.wire.read(scratch_.data(), scratch_.size()) < 0 && errno == EAGAIN;
+  }
+
+  static void shake_to_the_end(Wire& wire) {
+    Wire::Step step = wire.step();
+    for (; step == Wire::Step::again; step = wire.step()) {
+      pollfd waited{wire.fd(), POLLIN, 0};
+      poll(&waited, 1, 10'000);
+    }
+    if (step == Wire::Step::failed) usage("the TLS handshake failed");
   }
 
   void reopen(Connection& connection) {
-    close(connection.fd);
-    connection = Connection{};
-    open(connection);
+    connection.wire.drop();
+    connection.busy = connection.in_body = connection.shaking = false;
+    connection.head.clear();
+    if (!fresh()) open(connection);
   }
 
   // False if the connection failed at once: counted as an error.
   bool begin_request(Connection& connection, uint64_t begun) {
     connection.begun = begun;
-    const ssize_t put = send(connection.fd, request_.data(), request_.size(), MSG_NOSIGNAL);
-    if (put == static_cast<ssize_t>(request_.size())) return connection.busy = true;
+    if (fresh()) {
+      connection.resuming = options_.handshake == "resumed" && connection.session != nullptr;
+      open(connection);
+      connection.shaking = connection.busy = true;
+      if (go_on_shaking(connection)) return true;
+    } else if (connection.wire.write(request_)) {
+      return connection.busy = true;
+    }
     ++errors_;
     reopen(connection);
     return false;
   }
 
+  // False if the request could not be sent.
+  bool go_on_shaking(Connection& connection) {
+    const Wire::Step step = connection.wire.step();
+    if (step == Wire::Step::again) return true;
+    if (step == Wire::Step::failed) return false;
+    if (connection.resuming != (SSL_session_reused(connection.wire.tls()) == 1)) return false;
+    connection.shaking = false;
+    return connection.wire.write(request_);
+  }
+
   // True when the request has ended, well or not. `to_the_end`: the end of the stream was reported with the data.
   bool receive(Connection& connection, bool to_the_end) {
+    if (connection.shaking) {
+      if (!go_on_shaking(connection)) return give_up(connection);
+      if (connection.shaking) return false;
+    }
     while (true) {
       ssize_t got = 0;
       size_t wanted = scratch_.size();
-      if (connection.in_body) {
+      if (connection.in_body && tls_ == nullptr) {
         wanted = connection.remaining;
-        got = recv(connection.fd, nullptr, wanted, MSG_TRUNC | MSG_DONTWAIT);
+        got = recv(connection.wire.fd(), nullptr, wanted, MSG_TRUNC);
       } else {
-        got = recv(connection.fd, scratch_.data(), wanted, MSG_DONTWAIT);
+        got = connection.wire.read(scratch_.data(), wanted);
       }
       if (got < 0 && errno == EAGAIN) return false;
       if (got <= 0) return give_up(connection);
       if (connection.in_body)
-        connection.remaining -= static_cast<uint64_t>(got);
+        connection.remaining -= std::min(connection.remaining, static_cast<uint64_t>(got));
       else if (!take_head(connection, {scratch_.data(), static_cast<size_t>(got)}))
         return give_up(connection);
       if (connection.in_body && connection.remaining == 0) {
         connection.in_body = false;
         latencies_.add(now_ns() - connection.begun);
+        if (fresh()) connection.wire.close_politely();
         return true;
       }
-      // A short read drained the socket, and the next bytes raise a new edge.
-      if (static_cast<size_t>(got) < wanted && !to_the_end) return false;
+      // A short read drained the socket, and the next bytes raise a new edge. TLS hands out record by record: ask again.
+      if (tls_ == nullptr && static_cast<size_t>(got) < wanted && !to_the_end) return false;
     }
   }
 
@@ -340,6 +308,7 @@ class Load {
 
   Options options_;
   std::string request_;
+  SSL_CTX* tls_ = nullptr;
   int epoll_ = -1;
   std::vector<char> scratch_;
   std::vector<Connection> connections_;
@@ -353,5 +322,5 @@ class Load {
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   bench::raise_descriptor_limit();
-  return bench::Load(bench::parse_options(argc, argv)).run();
+  return bench::Load(bench::parse_options(argc, argv, bench::kUsage)).run();
 }

@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from rig import kernel, measure, report, subjects  # noqa: E402
+from rig import kernel, measure, report, setups, subjects  # noqa: E402
 from rig.scenarios import SCENARIOS  # noqa: E402
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -82,6 +82,15 @@ def one_round(tools, scenario, subject, origin, requests, attempts, disturbed):
         disturbed["repeated"] += attempt + 1 < attempts
     disturbed["kept"] += 1
     return best[0]
+
+
+def with_origin(tools, scenario, work):
+    """Runs `work(origin)` with the origin that the scenario's subjects lead to."""
+    origin = subjects.Origin(tools, setups.SETUPS[scenario.setup])
+    try:
+        return work(origin)
+    finally:
+        origin.stop()
 
 
 def run_scenario(tools, scenario, origin, chosen, arguments):
@@ -167,16 +176,14 @@ def main():
         chosen = [found[name] for name in found if name in wanted]
         if not chosen:
             raise SystemExit("nothing to measure")
-        origin = subjects.Origin(tools)
+        setups.make_certificate(directory)
         rows = []
-        try:
-            if arguments.profile:
-                profile(tools, SCENARIOS[arguments.profile[0]], chosen[0], origin)
-            else:
-                for name in arguments.scenarios or SCENARIOS:
-                    rows += run_scenario(tools, SCENARIOS[name], origin, chosen, arguments)
-        finally:
-            origin.stop()
+        if arguments.profile:
+            scenario = SCENARIOS[arguments.profile[0]]
+            with_origin(tools, scenario, lambda origin: profile(tools, scenario, chosen[0], origin))
+        else:
+            for scenario in map(SCENARIOS.get, arguments.scenarios or SCENARIOS):
+                rows += with_origin(tools, scenario, lambda origin: run_scenario(tools, scenario, origin, chosen, arguments))
     if arguments.json:
         Path(arguments.json).write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
 

@@ -33,9 +33,9 @@ class Load:
     """A running bench_load that stops at its marks."""
 
     def __init__(self, tools, port, scenario, **options):
-        command = ["taskset", "-c", str(tools.load_core), tools.tool("bench_load"), "--to", f"127.0.0.1:{port}", "--path", scenario.path,
+        command = ["taskset", "-c", str(tools.load_core), tools.tool(scenario.tool), "--to", f"127.0.0.1:{port}", "--path", scenario.path,
                    "--body-bytes", str(scenario.body_bytes), "--gate", "1"]
-        for name, value in options.items():
+        for name, value in (scenario.options | options).items():
             command += [f"--{name}", str(value)]
         self._popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -73,7 +73,7 @@ class Reading:
 
 def measure_load(tools, scenario, subject, origin, requests):
     """Figures of one round, with `foreign` = the larger share of either core that somebody else used."""
-    options = {"connections": scenario.connections, "requests": requests, "warmup": max(requests // 20, 2 * scenario.connections)}
+    options = {"connections": scenario.connections, "requests": requests, "warmup": max(requests // 20, 2 * scenario.connections * scenario.options.get("streams", 1))}
     if scenario.rps:
         options["rps"] = scenario.rps
     load = Load(tools, subject.port, scenario, **options)

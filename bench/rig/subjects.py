@@ -3,7 +3,6 @@
 A subject is pinned to the proxy's core, has one worker, and listens on a free port in front of the same origin.
 """
 
-import http.client
 import os
 import re
 import resource
@@ -13,6 +12,8 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+
+from .setups import SETUPS
 
 _BENCH = Path(__file__).resolve().parent.parent
 _START_SECONDS = 20
@@ -76,8 +77,9 @@ class Process:
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         self.pid = self.popen.pid
 
-    def wait_ready(self, port):
-        """Until GET /1k is answered 200 through the port."""
+    def wait_ready(self, tools, port, setup):
+        """Until a request is answered well through the port, as the setup's clients make it."""
+        command = [tools.tool(setup.tool), "--to", f"127.0.0.1:{port}", "--requests", "1", *setup.probe]
         deadline = time.monotonic() + _START_SECONDS
         problem = "did not answer"
         while time.monotonic() < deadline:
@@ -85,15 +87,12 @@ class Process:
                 problem = f"ended with status {self.popen.returncode}"
                 break
             try:
-                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-                connection.request("GET", "/1k")
-                status = connection.getresponse().status
-                connection.close()
-                if status == 200:
+                done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=5)
+                if done.returncode == 0:
                     return
-                problem = f"answered {status}"
-            except (OSError, http.client.HTTPException):
-                pass
+                problem = "did not answer well" if done.returncode == 3 else done.stderr.strip() or "did not answer"
+            except subprocess.TimeoutExpired:
+                problem = "did not answer in time"
             time.sleep(0.05)
         self.stop()
         said = self.log.read_text(errors="replace").strip().splitlines()
@@ -114,10 +113,13 @@ class Process:
 
 
 class Origin(Process):
-    def __init__(self, tools):
+    """What all subjects lead to; `setup` says what it speaks."""
+
+    def __init__(self, tools, setup):
         self.port = free_port()
-        super().__init__([tools.tool("bench_origin"), "--listen", f"127.0.0.1:{self.port}"], tools.load_core, tools.directory / "origin.log")
-        self.wait_ready(self.port)
+        tool = "bench_origin_h2" if setup.grpc else "bench_origin"
+        super().__init__([tools.tool(tool), "--listen", f"127.0.0.1:{self.port}"], tools.load_core, tools.directory / f"{tool}.log")
+        self.wait_ready(tools, self.port, SETUPS["grpc" if setup.grpc else "plain"])
 
 
 class Subject:
@@ -133,13 +135,15 @@ class Subject:
 
     def start(self, tools, origin, setup):
         if self._command is None:  # direct: no proxy
+            if setup not in ("plain", "grpc"):
+                raise Unavailable(f"the origin cannot do setup '{setup}'")
             self.port = origin.port
             return
         self.port = free_port()
         command = self._command(self.port, origin.port, setup)
         self.process = Process(command, tools.proxy_core, tools.directory / f"{self.name}.log")
         try:
-            self.process.wait_ready(self.port)
+            self.process.wait_ready(tools, self.port, SETUPS[setup])
         except Unavailable:
             self.process = None
             raise
@@ -153,20 +157,24 @@ class Subject:
 def _configuration(tools, name, setup, port, origin_port, **more):
     """Fills in a template of bench/peers/ and returns the file's path."""
     stem, extension = name.split(".", 1)
-    file = name if setup == "plain" else f"{stem}.{setup}.{extension}"
+    file = f"{stem}.{setup}.{extension}" if SETUPS[setup].own_templates else name
     template = _BENCH / "peers" / f"{file}.in"
     if not template.exists():
         raise Unavailable(f"has no configuration for setup '{setup}' ({template.name})")
     values = {
+        **SETUPS[setup].texts,
         "PORT": port,
         "ORIGIN_PORT": origin_port,
         "ADMIN_PORT": free_port(),
         "DIR": tools.directory,
+        "CERTIFICATES": tools.directory,
         "LOG": tools.directory / "portloom-bench.log",
         "DESCRIPTORS": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         **more,
     }
-    text = re.sub(r"@([A-Z_]+)@", lambda match: str(values[match[1]]), template.read_text())
+    text = template.read_text()
+    for _ in range(3):  # a setup's texts hold names themselves
+        text = re.sub(r"@([A-Z_]+)@", lambda match: str(values[match[1]]), text)
     target = tools.directory / f"{port}.{file}"
     target.write_text(text)
     return target

@@ -67,7 +67,8 @@ int TlsServerContext::ticket(SSL* ssl, unsigned char* name, unsigned char* iv, E
       OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
   if (EVP_MAC_CTX_set_params(mac, parameters) != 1) return -1;
   if (EVP_CipherInit_ex2(cipher, ticket_cipher(), key.cipher.data(), iv, seal, nullptr) != 1) return -1;
-  return index == 0 ? 1 : 2;
+  // A TLS 1.3 client uses a ticket once (RFC 8446 §C.4): without a new one its next connection would begin from nothing.
+  return index == 0 && SSL_version(ssl) != TLS1_3_VERSION ? 1 : 2;
 }
 
 // ---- Which certificate ----

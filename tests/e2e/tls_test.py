@@ -156,6 +156,24 @@ class Certificates(Door):
                 self.assertTrue(again.session_reused)
                 self.assertEqual(self.ask(again), 200)
 
+    def test_a_resumed_session_brings_the_next_ticket(self):  # RFC 8446 C.4: a client uses a ticket once
+        self.authority.issue("a", "a.test")
+        gateway = self.start_gateway(self.pair("a"))
+        ticket = self.at("ticket.pem")
+
+        def tickets(*more):
+            out = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.port(gateway)}", "-CAfile", self.at("ca.pem"),
+                                  "-msg", "-ign_eof", *more], input="GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n",
+                                 capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False).stdout
+            return out.count("NewSessionTicket"), "\nReused," in out
+
+        count, reused = tickets("-sess_out", ticket)
+        self.assertGreater(count, 0)
+        self.assertFalse(reused)
+        count, reused = tickets("-sess_in", ticket)
+        self.assertGreater(count, 0)
+        self.assertTrue(reused)
+
     def test_renegotiation_is_refused(self):
         self.authority.issue("a", "a.test")
         gateway = self.start_gateway(self.pair("a"))
