@@ -24,7 +24,7 @@ class MaterialLoader {
 
   data::Problems& run() {
     for (const auto& [name, listener] : document_.listeners)
-      into_.listeners.push_back(listener.tls ? listener_material(name, *listener.tls, "listeners." + name + ".tls") : nullptr);
+      into_.listeners.push_back(listener.tls ? listener_material(name, listener, "listeners." + name + ".tls") : nullptr);
     for (const auto& [name, service] : document_.services)
       if (service.tls && service.tls->use != config::TlsUse::none)
         into_.services[name] = service_material(*service.tls, "services." + name + ".tls");
@@ -135,9 +135,13 @@ class MaterialLoader {
             authorities(ca, (own ? own_path : path) + ".client_ca")};
   }
 
-  std::shared_ptr<const io::TlsServerMaterial> listener_material(const std::string& name, const config::ListenerTls& tls,
+  std::shared_ptr<const io::TlsServerMaterial> listener_material(const std::string& name, const config::Listener& listener,
                                                                  const std::string& path) {
+    const config::ListenerTls& tls = *listener.tls;
     auto made = std::make_shared<io::TlsServerMaterial>();
+    made->protocols.clear();
+    if (listener.speaks(config::Version::http2)) made->protocols.emplace_back("h2");
+    if (listener.speaks(config::Version::http1)) made->protocols.emplace_back("http/1.1");
     made->name = name;
     made->version_min = tls.min_version == config::TlsVersion::tls1_3 ? io::TlsVersion::tls1_3 : io::TlsVersion::tls1_2;
     size_t errors = problems_.errors();

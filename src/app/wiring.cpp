@@ -181,6 +181,20 @@ std::shared_ptr<io::TlsServerContext> tls_of(const Blueprint& blueprint, uint16_
   return *made;
 }
 
+namespace {
+http::Http2Limits bounds_of(const config::Http2Limits& written) {
+  return {.streams = written.streams,
+          .resets = written.resets,
+          .control_frames = written.control_frames,
+          .period = written.period,
+          .continuations = written.continuations,
+          .acks = written.acks,
+          .stream_window = static_cast<uint32_t>(written.stream_window.bytes),
+          .connection_window = static_cast<uint32_t>(written.connection_window.bytes),
+          .unread_max = written.unread.bytes};
+}
+}  // namespace
+
 server::Door door_of(const Blueprint& blueprint, uint16_t index, const std::shared_ptr<const io::TicketKeys>& keys) {
   const config::Document& document = *blueprint.loaded.document;
   const auto& [name, listener] = document.listeners[index];
@@ -190,6 +204,9 @@ server::Door door_of(const Blueprint& blueprint, uint16_t index, const std::shar
   door.internal_errors = listener.internal_errors();
   door.connection.heads = {.headers = document.limits.headers.bytes, .uri = document.limits.uri.bytes};
   if (document.limits.body) door.connection.body_max = document.limits.body->bytes;
+  door.connection.http1 = listener.speaks(config::Version::http1);
+  door.connection.http2 = listener.speaks(config::Version::http2);
+  door.connection.http2_limits = bounds_of(document.limits.http2);
   door.connection.head_timeout = listener.timeouts.headers;
   door.connection.idle_timeout = listener.timeouts.idle;
   door.connection.body_timeout = listener.timeouts.body;

@@ -3,6 +3,7 @@
 // Doors for clients, and the bounds on what comes through them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -15,6 +16,39 @@
 
 namespace portloom::config {
 
+// What the clients of one HTTP/2 connection may ask of us. Over a bound without an answer of its own the connection ends with
+// GOAWAY(ENHANCE_YOUR_CALM).
+struct Http2Limits {
+  uint32_t streams = 128;
+  uint32_t resets = 200;
+  uint32_t control_frames = 1000;
+  Duration period = 10s;
+  uint32_t continuations = 8;
+  uint32_t acks = 256;
+  Size stream_window{256 * 1024};
+  Size connection_window{1024 * 1024};
+  Size unread{4 * 1024 * 1024};
+
+  void visit(this auto& self, auto& field) {
+    using namespace data::rules;
+    field("streams", self.streams, at_least(1), at_most(100'000), "Requests at a time. Those over it are refused (REFUSED_STREAM).");
+    field("resets", self.resets, at_least(1),
+          "Streams that the client resets, or makes us reset, per `period`; each whole answer allows one more. Over it: GOAWAY.");
+    field("control_frames", self.control_frames, at_least(1),
+          "SETTINGS, PING, PRIORITY, WINDOW_UPDATE and empty frames per `period`; each frame of ours allows four more. Over it: GOAWAY.");
+    field("period", self.period, at_least(Duration(100ms)), "What `resets` and `control_frames` are counted over.");
+    field("continuations", self.continuations,
+          "CONTINUATION frames of one header section; never fewer than `limits.headers` needs. Over it: GOAWAY.");
+    field("acks", self.acks, at_least(1), "Answers to PING and SETTINGS that wait because the client does not read. Over it: GOAWAY.");
+    field("stream_window", self.stream_window, at_least(Size{16 * 1024}), at_most(Size{64 * 1024 * 1024}),
+          "What a client may send of one request's body before it is read.");
+    field("connection_window", self.connection_window, at_least(Size{64 * 1024}), at_most(Size{1024 * 1024 * 1024}),
+          "What it may send of all bodies before the next credit.");
+    field("unread", self.unread, at_least(Size{64 * 1024}),
+          "Bytes of bodies that nobody has read yet, from which on that credit waits for readers.");
+  }
+};
+
 struct Limits {
   std::optional<Size> memory;
   uint32_t connections = 50'000;
@@ -22,6 +56,7 @@ struct Limits {
   Size headers{64 * 1024};
   Size uri{8 * 1024};
   std::optional<Size> body;
+  Http2Limits http2;
 
   void visit(this auto& self, auto& field) {
     using namespace data::rules;
@@ -35,6 +70,7 @@ struct Limits {
           "A message's header section, both ways. Over it: 431 or 502.");
     field("uri", self.uri, at_least(Size{256}), at_most(Size{64 * 1024}), "A request target. Over it: 414.");
     field("body", self.body, "A request body. Over it: 413. Without it streaming bodies have no bound.");
+    field("http2", self.http2, "Bounds of one HTTP/2 connection of a client.");
     field.later("buffered");
   }
 };
@@ -55,6 +91,9 @@ struct ListenerTimeouts {
   }
 };
 
+enum class Version : uint8_t { http1, http2 };
+inline std::vector<data::Choice> choices_of(Version) { return {{"http1", Version::http1}, {"http2", Version::http2}}; }
+
 // How much an answer of ours says about what went wrong.
 enum class Errors : uint8_t { public_, internal };
 inline std::vector<data::Choice> choices_of(Errors) { return {{"public", Errors::public_}, {"internal", Errors::internal}}; }
@@ -63,6 +102,7 @@ struct Listener {
   std::optional<uint16_t> port;
   std::optional<Address> address;
   std::optional<ListenerTls> tls;
+  std::vector<Version> protocols{Version::http2, Version::http1};
   ListenerTimeouts timeouts;
   std::vector<std::string> trusted_proxies;
   bool proxy_protocol = false;
@@ -76,6 +116,8 @@ struct Listener {
     field("port", self.port, "The port, on all addresses of both families; 0 takes a free one. Or `address`.");
     field("address", self.address, "Where to listen: `10.0.0.5:8443`, `\"[::1]:8443\"`, `unix:/run/x.sock`. Or `port`.");
     field("tls", self.tls, "Clients speak TLS to it. Without it: plain.");
+    field("protocols", self.protocols, at_least(1),
+          "What clients may speak. With TLS ALPN decides; without it a client that begins with HTTP/2's preface speaks HTTP/2.");
     field("timeouts", self.timeouts, "How long a client may take.");
     field("trusted_proxies", self.trusted_proxies, valid(data::is_network, "an address range like 10.0.0.0/8"),
           "Whose X-Forwarded-For is believed, and with `proxy_protocol` whose connections are taken.");
@@ -89,6 +131,7 @@ struct Listener {
   }
   void check(data::Checker& checker) const;
   Address bind() const { return address ? *address : Address{.host = {}, .port = port.value_or(0), .unix_path = {}}; }
+  bool speaks(Version version) const { return std::find(protocols.begin(), protocols.end(), version) != protocols.end(); }
   bool internal_errors() const { return errors ? *errors == Errors::internal : bind().is_loopback(); }
 };
 

@@ -249,7 +249,7 @@ Http2ServerConnection::Http2ServerConnection(io::Socket socket, const ServerSett
       idle_since_(begun_) {
   const nghttp2_settings_entry ours[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, settings.http2_limits.streams},
-      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, static_cast<uint32_t>(Http2Limits::stream_window)},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, settings.http2_limits.stream_window},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(settings.heads.headers)},
       {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},  // RFC 9218 §2.1
   };

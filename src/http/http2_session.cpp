@@ -65,15 +65,15 @@ Http2Session::Http2Session(io::Socket socket, Role role, const Http2Settings& se
       role_(role),
       settings_(settings),
       heard_(Agenda::current().now()),
-      resets_(settings.bounds.resets, Http2Limits::window),
-      controls_(settings.bounds.control_frames, Http2Limits::window) {
+      resets_(settings.bounds.resets, settings.bounds.period),
+      controls_(settings.bounds.control_frames, settings.bounds.period) {
   nghttp2_option* options = nullptr;
   CHECK(nghttp2_option_new(&options) == 0);
   nghttp2_option_set_no_auto_window_update(options, 1);
   nghttp2_option_set_no_closed_streams(options, 1);
   nghttp2_option_set_max_send_header_block_length(options, head_out_max);
-  nghttp2_option_set_max_outbound_ack(options, Http2Limits::acks);
-  nghttp2_option_set_max_continuations(options, std::max<size_t>(Http2Limits::continuations, settings.heads.headers / 16'384 + 4));
+  nghttp2_option_set_max_outbound_ack(options, settings.bounds.acks);
+  nghttp2_option_set_max_continuations(options, std::max<size_t>(settings.bounds.continuations, settings.heads.headers / 16'384 + 4));
   nghttp2_option_set_stream_reset_rate_limit(options, uint64_t{1} << 32, uint64_t{1} << 16);  // counted by resets_
   nghttp2_option_set_builtin_recv_extension_type(options, NGHTTP2_PRIORITY_UPDATE);
   nghttp2_mem memory{nullptr, allocate, release, allocate_zeroed, reallocate};
@@ -81,7 +81,7 @@ Http2Session::Http2Session(io::Socket socket, Role role, const Http2Settings& se
                                    : nghttp2_session_client_new3(&session_, callbacks(), this, options, &memory);
   nghttp2_option_del(options);
   CHECK(error == 0);
-  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, static_cast<int32_t>(Http2Limits::connection_window));
+  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, static_cast<int32_t>(settings.bounds.connection_window));
   scope_.spawn(write, this);
 }
 
@@ -105,7 +105,7 @@ void Http2Session::read_off(Http2Stream& stream, size_t bytes, bool stream_goes_
 
 void Http2Session::credit(size_t bytes) {
   owed_ += bytes;
-  if (owed_ == 0 || unread_ > Http2Limits::unread_max) return;
+  if (owed_ == 0 || unread_ > settings_.bounds.unread_max) return;
   nghttp2_session_consume_connection(session_, std::exchange(owed_, 0));
 }
 

@@ -54,7 +54,7 @@ Task<Incoming> ServerConnection::next(Request& request) {
   Instant deadline = never;
   body_in_ = body_out_ = 0;  // a head that cannot be read has an account too
   while (true) {
-    if (!served_ && settings_.http2 && is_preface(socket_.input())) {
+    if (!served_ && preface_ && is_preface(socket_.input())) {
       if (socket_.input().size() >= http2_preface.size()) {
         http2_ = true;
         co_return Incoming::http2;
@@ -84,6 +84,7 @@ Task<Incoming> ServerConnection::next(Request& request) {
     co_return Incoming::failed;
   }
   Result<Framing> framing = request_framing(request);
+  if (framing && !settings_.http1) framing = failure(Code::unsupported_version, Side::client, "this port speaks HTTP/2 only");
   if (!framing) {
     fault_ = std::move(framing.error());
     co_return Incoming::failed;

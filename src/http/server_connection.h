@@ -18,7 +18,9 @@ namespace portloom::http {
 
 class ServerConnection final : public ServerStream, public ServerSession {
  public:
-  ServerConnection(io::Socket socket, const ServerSettings& settings) : socket_(std::move(socket)), settings_(settings) {}
+  // `preface`: the client's first bytes may be those of HTTP/2.
+  ServerConnection(io::Socket socket, const ServerSettings& settings, bool preface = true)
+      : socket_(std::move(socket)), settings_(settings), preface_(preface && settings.http2) {}
   ServerConnection(const ServerConnection&) = delete;
 
   // Waits for the first byte of the next request; false when the connection is over. Holds no buffer meanwhile.
@@ -55,6 +57,7 @@ class ServerConnection final : public ServerStream, public ServerSession {
 
   io::Socket socket_;
   const ServerSettings& settings_;
+  bool preface_;
   std::unique_ptr<ChunkDecoder> chunks_;
   uint64_t body_left_ = 0;                         // of Kind::length
   Framing::Kind body_kind_ = Framing::Kind::none;  // none: nothing is (left) to be read

@@ -22,14 +22,14 @@ namespace portloom::http {
 // of its own the connection ends with GOAWAY(ENHANCE_YOUR_CALM).
 struct Http2Limits {
   uint32_t streams = 128;          // requests at a time; more are refused (REFUSED_STREAM)
-  uint32_t resets = 200;           // streams that the client resets or makes us reset, in `window`, beyond one per answer
-  uint32_t control_frames = 1000;  // SETTINGS, PING, PRIORITY, WINDOW_UPDATE and empty frames, in `window`, beyond four per frame of ours
-  static constexpr Duration window = 10s;                // what is unused of it does not pile up
-  static constexpr uint32_t continuations = 8;           // CONTINUATION frames of one head
-  static constexpr uint32_t acks = 256;                  // answers to PING and SETTINGS that wait to be sent
-  static constexpr size_t stream_window = 256 * 1024;    // bytes that a peer may send on a stream before they are read
-  static constexpr size_t connection_window = 1 << 20;   // credited as bytes arrive ...
-  static constexpr size_t unread_max = 4 * 1024 * 1024;  // ... unless so many are unread: then as they are read
+  uint32_t resets = 200;           // streams that the client resets or makes us reset, in `period`, beyond one per answer
+  uint32_t control_frames = 1000;  // SETTINGS, PING, PRIORITY, WINDOW_UPDATE and empty frames, in `period`, beyond four per frame of ours
+  Duration period = 10s;           // what is unused of it does not pile up
+  uint32_t continuations = 8;      // CONTINUATION frames of one head; never less than the largest head that is taken needs
+  uint32_t acks = 256;             // answers to PING and SETTINGS that wait to be sent
+  uint32_t stream_window = 256 * 1024;   // bytes that a peer may send on a stream before they are read
+  uint32_t connection_window = 1 << 20;  // credited as bytes arrive ...
+  size_t unread_max = 4 * 1024 * 1024;   // ... unless so many are unread: then as they are read
 };
 
 // What a listener asks of its clients.
@@ -39,7 +39,7 @@ struct ServerSettings {
   Duration head_timeout = 10s;       // from a head's first byte to its end: 408
   Duration idle_timeout = 60s;       // between requests
   Duration body_timeout = 60s;       // without progress, either way
-  bool http1 = true;                 // which versions are spoken
+  bool http1 = true;                 // which versions are spoken; over TLS ALPN has decided already
   bool http2 = true;
   Http2Limits http2_limits;
   static constexpr size_t drain_max = 64 * 1024;  // of a request body that nobody read

@@ -36,7 +36,7 @@ struct TlsFacts {
   std::string_view version;  // "TLSv1.3"; a literal, as the next
   std::string_view cipher;   // "TLS_AES_128_GCM_SHA256"
   std::string server_name;   // what the client asked for (SNI), lower case; may be empty
-  std::string protocol;      // by ALPN: "http/1.1"; empty: none was agreed on
+  std::string protocol;      // by ALPN: "h2", "http/1.1"; empty: none was agreed on
   bool resumed = false;
   uint16_t check = 0;                     // which demand on client certificates was met: TlsServerMaterial::check_for
   std::unique_ptr<TlsIdentity> identity;  // null: the peer showed no certificate

@@ -82,7 +82,7 @@ void Server::serve(std::unique_ptr<Connection> connection, io::Socket socket) {
   if (connection->door->tls)
     scope_.spawn(serve_tls, this, std::move(connection), std::move(socket));
   else
-    scope_.spawn(serve_http1, this, std::move(connection), std::move(socket));
+    scope_.spawn(serve_http1, this, std::move(connection), std::move(socket), true);
 }
 
 // Nothing is served before the PROXY header has come whole and right; what follows it is the connection itself.
@@ -115,7 +115,7 @@ Task<void> Server::serve_tls(Server* self, std::unique_ptr<Connection> connectio
     if (arrival != io::Arrival::bytes) co_return;
   }
   if (is_upper(raw.input().front())) {  // of a method; a TLS record begins with 22
-    self->scope_.spawn(serve_http1, self, std::move(connection), std::move(raw));
+    self->scope_.spawn(serve_http1, self, std::move(connection), std::move(raw), false);
     co_return;
   }
   auto facts = std::make_unique<io::TlsFacts>();
@@ -127,13 +127,18 @@ Task<void> Server::serve_tls(Server* self, std::unique_ptr<Connection> connectio
   }
   connection->tls = std::move(facts);
   connection->peer.tls = connection->tls.get();
-  self->scope_.spawn(serve_http1, self, std::move(connection), std::move(*secured));  // a small frame of its own, for most are idle
+  // Small frames of their own, for most connections are idle. Without ALPN the preface decides, as in plain text.
+  std::string_view agreed = connection->tls->protocol;
+  if (agreed == "h2")
+    self->scope_.spawn(serve_http2, self, std::move(connection), std::move(*secured));
+  else
+    self->scope_.spawn(serve_http1, self, std::move(connection), std::move(*secured), agreed.empty());
 }
 
 bool Server::speaks_plainly(const Connection& connection) { return connection.door->tls != nullptr && connection.tls == nullptr; }
 
-Task<void> Server::serve_http1(Server* self, std::unique_ptr<Connection> connection, io::Socket socket) {
-  http::ServerConnection http(std::move(socket), connection->door->connection);
+Task<void> Server::serve_http1(Server* self, std::unique_ptr<Connection> connection, io::Socket socket, bool preface) {
+  http::ServerConnection http(std::move(socket), connection->door->connection, preface);
   connection->serve(http);
   while (co_await http.wait()) {
     if (!co_await self->serve_exchange(*connection, http)) break;

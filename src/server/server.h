@@ -73,7 +73,7 @@ class Server {
   static Task<void> accept(Server* self);
   static Task<void> serve_proxied(Server* self, std::unique_ptr<Connection> connection, io::Socket raw);
   static Task<void> serve_tls(Server* self, std::unique_ptr<Connection> connection, io::Socket raw);
-  static Task<void> serve_http1(Server* self, std::unique_ptr<Connection> connection, io::Socket socket);
+  static Task<void> serve_http1(Server* self, std::unique_ptr<Connection> connection, io::Socket socket, bool preface);
   static Task<void> serve_http2(Server* self, std::unique_ptr<Connection> connection, io::Socket socket);
   static Task<void> serve_stream(Server* self, Connection* connection, std::unique_ptr<http::ServerStream> stream);
   void admit(io::Accepted accepted);
