@@ -35,7 +35,8 @@ constexpr Kind kind_of(std::string_view name, std::string_view description) {
 #undef POLICY
 
 // The built-in defaults (build.h), made without configuration.
-std::unique_ptr<pipeline::Policy> timeout_after(Duration duration);
+// `config`: "FILE:LINE" of what wants it, if that is written anywhere.
+std::unique_ptr<pipeline::Policy> timeout_after(Duration duration, std::string config = {});
 std::unique_ptr<pipeline::Policy> usual_retry();
 
 }  // namespace portloom::policy

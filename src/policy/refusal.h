@@ -31,7 +31,10 @@ class Refusal {
     return pipeline::deny(code, side, std::move(detail));
   }
   // The request goes on after all: another attempt was made.
-  static void forget(pipeline::Record& record) { record.policy = record.limit = record.config = {}; }
+  static void forget(pipeline::Record& record) {
+    record.policy = record.limit = record.config = {};
+    record.violated_policies.clear();
+  }
 
  private:
   std::string_view kind_;

@@ -1,16 +1,19 @@
 // policy/retry.cpp
 //
 // Calls again when an attempt failed in a way that another may not: nobody there, the connection broke, 503. Only what is
-// safe to send twice (RFC 9110 §9.2.2) or was never sent; within the deadline, and within a budget, so that retries never
-// multiply the load on a service in trouble. The budget belongs to one place on one worker.
+// safe to send twice (RFC 9110 §9.2.2), carries an Idempotency-Key or was never sent; within the deadline, and within a
+// budget, so that retries never multiply the load on a service in trouble. The budget belongs to one place on one worker.
 #include <algorithm>
 #include <array>
 #include <optional>
 
 #include "async/agenda.h"
 #include "base/random.h"
+#include "base/text.h"
 #include "pipeline/exchange.h"
 #include "policy/kind.h"
+#include "policy/refusal.h"
+#include "policy/replay.h"
 
 namespace portloom::policy {
 
@@ -20,27 +23,24 @@ using pipeline::Response;
 
 namespace {
 
-constexpr size_t replay_bytes_max = 64 * 1024;  // a longer body in memory is let go with the first attempt
-constexpr Duration wait_least = 5ms;
-constexpr Duration wait_most = 25ms;  // before the second attempt; doubles for each later one
-
-enum class Cause : uint8_t { refused, reset, unavailable };
+enum class Cause : uint8_t { refused, reset, unavailable, timeout, gateway_error, status };
+constexpr size_t causes_count = 6;
 std::vector<data::Choice> choices_of(Cause) {
   return {{"refused", Cause::refused},
           {"reset", Cause::reset},
           {"unavailable", Cause::unavailable},
-          data::Choice("timeout"),
-          data::Choice("gateway_error")};
+          {"timeout", Cause::timeout},
+          {"gateway_error", Cause::gateway_error}};
 }
 
-std::optional<Cause> cause_of(const Response& response) {
-  if (!response.fault) return response.status == 503 ? std::optional(Cause::unavailable) : std::nullopt;
-  if (response.fault->side != Side::upstream) return std::nullopt;
-  switch (response.fault->code) {
+std::optional<Cause> cause_of(const Error& fault) {
+  if (fault.side != Side::upstream) return std::nullopt;
+  switch (fault.code) {
     case Code::refused:
     case Code::connect_timeout: return Cause::refused;  // no connection came about
     case Code::reset:
     case Code::closed: return Cause::reset;
+    case Code::upstream_timeout: return Cause::timeout;
     default: return std::nullopt;
   }
 }
@@ -79,66 +79,144 @@ struct Retry final : pipeline::Policy {
   struct Config {
     uint32_t attempts = 2;
     std::vector<Cause> causes{Cause::refused, Cause::reset};
+    std::vector<uint32_t> statuses;
+    std::optional<Duration> attempt_timeout;
+    Duration wait = 25ms;
+    Duration wait_max = 250ms;
+    data::Size replay{64 * 1024};
     data::Percent budget{0.2};
     void visit(this auto& self, auto& field) {
       using namespace data::rules;
       field("attempts", self.attempts, at_least(1), at_most(5), "How often a request is sent at most; counts the first.");
       field("causes", self.causes, at_least(1),
-            "What is tried again: refused (no connection came about), reset (it broke before an answer), unavailable (503).");
+            "What is tried again: refused (no connection came about), reset (it broke before an answer), timeout (no answer in time), "
+            "unavailable (the service says 503), gateway_error (it says 502, 503 or 504).");
+      field("statuses", self.statuses, at_most(16), "Statuses of the service, from 400 to 599, that are tried again too.");
+      field("attempt_timeout", self.attempt_timeout, at_least(Duration(1ms)),
+            "How long one attempt may take until its answer begins. Without it: what the deadline of the whole leaves.");
+      field("wait", self.wait, at_least(Duration(1ms)), at_most(Duration(60s)),
+            "Before the second attempt at most; it is random from 0 on. Doubles for each later one.");
+      field("wait_max", self.wait_max, at_least(Duration(1ms)), at_most(Duration(60s)),
+            "Where the doubling ends. A service that says Retry-After is not asked earlier; if that is longer, its answer is the answer.");
+      field("replay", self.replay, at_most(data::Size{1024 * 1024}), "How much of a request's body is kept to be sent again.");
       field("budget", self.budget, at_most(data::Percent{1}),
-            "Retries per request, over all requests of a second; 10 in a second are always allowed.");
+            "Retries per request, over all requests of a second on one worker; 10 in a second are always allowed.");
+    }
+    void check(data::Checker& checker) const {
+      for (uint32_t status : statuses)
+        if (status < 400 || status > 599) checker.error("statuses", std::to_string(status) + " is no status of a failure (400 to 599)");
+      if (wait > wait_max) checker.error("wait", "this is longer than `wait_max`, " + format_duration(wait_max));
     }
   };
 
-  explicit Retry(const Config& config) : attempts_(config.attempts), budget_(config.budget.fraction) {
-    for (Cause cause : config.causes) causes_[static_cast<size_t>(cause)] = true;
+  explicit Retry(Config config, std::string place = {})
+      : config_(std::move(config)),
+        attempt_timeout_(config_.attempt_timeout ? timeout_after(*config_.attempt_timeout, std::move(place)) : nullptr),
+        budget_(config_.budget.fraction) {
+    for (Cause cause : config_.causes) causes_[static_cast<size_t>(cause)] = true;
   }
-  Retry(const Config& config, const data::Part&, const Building&) : Retry(config) {}
+  Retry(const Config& config, const data::Part&, const Building& building) : Retry(config, building.config) {}
   std::string_view kind() const override { return "retry"; }
 
   [[clang::coro_wrapper]] Task<Response> call(Request& request, Next next) override {
     budget_.count(request.exchange.now());
-    if (attempts_ < 2 || request.upgrade) return next(request);
-    return repeat(request, next);
+    if (config_.attempts >= 2 && !request.upgrade) return repeat(request, next);
+    return once(request, next);
   }
 
  private:
   Task<Response> repeat(Request& request, Next next) {
-    bool whole = request.body.in_memory();
-    bool kept = whole && request.body.bytes().size() <= replay_bytes_max;
-    Bytes body;
-    if (kept) body = request.body.bytes();
+    Again body(request, config_.replay.bytes);
     std::optional<Response> response;
     for (uint32_t attempt = 1;; ++attempt) {
-      response.emplace(co_await next(request));
-      std::optional<Cause> cause = cause_of(*response);
-      // A streaming body that the attempt has not taken is still there, and unread since nothing was sent.
-      bool has_body = kept || (!whole && !request.body.in_memory() && sent_nothing(*response));
-      if (attempt == attempts_ || !cause || !has_body || !may_repeat(request, *response, *cause)) break;
-      Instant again = request.exchange.now() + wait_before(attempt + 1, *cause);
-      if (again >= request.deadline || !budget_.spend(request.exchange.now())) break;
+      response.emplace(co_await once(request, next));
+      if (attempt == config_.attempts) break;
+      std::optional<Cause> cause = wanted(*response);
+      if (!cause || !(is_repeatable(request) || sent_nothing(*response)) || !body.is_there(request, *response)) break;
+      std::optional<Duration> wait = wait_before(attempt + 1, *cause, *response);
+      Instant now = request.exchange.now();
+      if (!wait || *wait > config_.wait_max || now + *wait >= request.deadline || !budget_.spend(now)) break;
       response.reset();  // with its body goes its connection
-      if (again > request.exchange.now()) co_await sleep_until(again);
-      if (kept) request.body = http::Body(body);
+      Refusal::forget(request.exchange.record);
+      request.call.answered = false;
+      if (*wait > Duration{}) co_await sleep_until(now + *wait);
+      body.give(request);
     }
     co_return std::move(*response);
   }
+  [[clang::coro_wrapper]] Task<Response> once(Request& request, Next next) {
+    if (attempt_timeout_ != nullptr) return attempt_timeout_->call(request, next);
+    return next(request);
+  }
+
+  // The request's body, for as many attempts as there will be.
+  class Again {
+   public:
+    Again(Request& request, size_t bytes_max) {
+      streams_ = !request.body.in_memory();
+      if (!streams_ && request.body.bytes().size() <= bytes_max) {
+        whole_ = request.body.bytes();
+        kept_ = true;
+      } else if (streams_ && is_repeatable(request) && bytes_max > 0 && request.body.length().value_or(0) <= bytes_max) {
+        length_ = request.body.length();
+        tape_ = std::make_shared<Tape>(std::move(request.body), bytes_max);
+        give(request);
+      }
+    }
+    bool is_there(const Request& request, const Response& response) const {
+      if (tape_ != nullptr) return !tape_->lost;
+      // A streaming body that the attempt has not taken is still there, and unread since nothing was sent.
+      return kept_ || (streams_ && !request.body.in_memory() && sent_nothing(response));
+    }
+    void give(Request& request) const {
+      if (kept_) request.body = http::Body(whole_);
+      if (tape_ != nullptr) request.body = http::Body(std::make_unique<Replay>(tape_), length_);
+    }
+
+   private:
+    bool streams_ = false;
+    bool kept_ = false;
+    Bytes whole_;
+    std::shared_ptr<Tape> tape_;
+    std::optional<uint64_t> length_;
+  };
 
   static bool sent_nothing(const Response& response) { return response.fault && response.fault->progress == Progress::nothing; }
-  bool may_repeat(const Request& request, const Response& response, Cause cause) const {
-    return causes_[static_cast<size_t>(cause)] && (http::is_safe(request.method()) || sent_nothing(response));
+  // Idempotency-Key: the client has the service's word that a second one does no harm.
+  static bool is_repeatable(const Request& request) {
+    return http::is_safe(request.method()) || request.headers.contains(http::Name::idempotency_key);
   }
 
-  // At once when the first found nobody there: another endpoint is asked. Else a random while, so that many who failed together
-  // do not come back together.
-  Duration wait_before(uint32_t attempt, Cause cause) {
-    if (cause == Cause::refused && attempt == 2) return {};
-    Duration most = wait_most * (1 << (attempt - 2));
-    return wait_least + Duration(random_.below(static_cast<uint64_t>((most - wait_least).count())));
+  bool has(Cause cause) const { return causes_[static_cast<size_t>(cause)]; }
+  // Why this is to be tried again; empty when it is not.
+  std::optional<Cause> wanted(const Response& response) const {
+    if (response.fault) {
+      std::optional<Cause> cause = cause_of(*response.fault);
+      return cause && has(*cause) ? cause : std::nullopt;
+    }
+    uint16_t status = response.status;
+    if (status == 503 && has(Cause::unavailable)) return Cause::unavailable;
+    if ((status == 502 || status == 503 || status == 504) && has(Cause::gateway_error)) return Cause::gateway_error;
+    if (std::find(config_.statuses.begin(), config_.statuses.end(), status) != config_.statuses.end()) return Cause::status;
+    return std::nullopt;
   }
 
-  uint32_t attempts_;
-  std::array<bool, 3> causes_{};
+  // At once when the first found nobody there: another endpoint is asked. Else a random while ("full jitter"), so that many who
+  // failed together do not come back together; not before Retry-After (RFC 9110 §10.2.3). Empty: not within a sensible time.
+  std::optional<Duration> wait_before(uint32_t attempt, Cause cause, const Response& response) {
+    if (cause == Cause::refused && attempt == 2) return Duration{};
+    Duration most = std::min(config_.wait_max, config_.wait * (1 << (attempt - 2)));
+    Duration wait(random_.below(static_cast<uint64_t>(most.count())));
+    std::optional<std::string_view> after = response.headers.find(http::Name::retry_after);
+    if (!after || response.fault) return wait;
+    std::optional<uint64_t> seconds = parse_number(trim(*after));
+    if (!seconds || *seconds > 3600) return std::nullopt;  // a date is whole seconds away too
+    return std::max(wait, Duration(1s) * static_cast<int64_t>(*seconds));
+  }
+
+  Config config_;
+  std::unique_ptr<pipeline::Policy> attempt_timeout_;  // null: none
+  std::array<bool, causes_count> causes_{};
   Budget budget_;
   Random random_{random_seed()};
 };

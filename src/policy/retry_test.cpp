@@ -1,4 +1,7 @@
 // Tests of retry: what is sent again, when, how often, and with which body.
+#include <array>
+
+#include "pipeline/problem.h"
 #include "policy/bench_for_tests.h"
 
 namespace portloom::policy {
@@ -8,6 +11,7 @@ Error fault(Code code, Progress progress, Side side = Side::upstream) { return E
 const ScriptedService::Line refused{.status = 502, .fault = fault(Code::refused, Progress::nothing)};
 const ScriptedService::Line broken{.status = 502, .fault = fault(Code::reset, Progress::body)};
 const ScriptedService::Line busy{.status = 503};
+constexpr Duration tick = 3ms;  // of the timer wheel
 
 size_t sent(Bench& bench, std::string_view method, std::initializer_list<ScriptedService::Line> script) {
   bench.service.script = script;
@@ -31,8 +35,88 @@ TEST(Retry, ABrokenOneAfterAShortRandomWhile) {
   EXPECT_EQ(bench.get().status, 200);
   ASSERT_EQ(bench.service.seen.size(), 2u);
   Duration waited = bench.service.seen[1].at - bench.service.seen[0].at;
-  EXPECT_GE(waited, 5ms);
-  EXPECT_LE(waited, 25ms + 3ms);  // the wheel's tick
+  EXPECT_GT(waited, 0ms);
+  EXPECT_LE(waited, 25ms + tick);
+}
+
+TEST(Retry, TheWaitIsRandomAndItsBoundDoublesUpToTheCap) {
+  Bench bench("[{retry: {attempts: 5, wait: 100ms, wait_max: 300ms, budget: 100%}}]");
+  std::array<Duration, 4> longest{};
+  std::array<Duration, 4> shortest;
+  shortest.fill(1h);
+  for (int round = 0; round < 200; ++round) {
+    bench.service.script = {broken, broken, broken, broken, broken};
+    bench.service.seen.clear();
+    Bench::Call call(bench);
+    EXPECT_EQ(bench.answer(call).status, 502);
+    for (size_t i = 0; i + 1 < bench.service.seen.size(); ++i) {
+      Duration waited = bench.service.seen[i + 1].at - bench.service.seen[i].at;
+      longest[i] = std::max(longest[i], waited);
+      shortest[i] = std::min(shortest[i], waited);
+    }
+  }
+  std::array<Duration, 4> bounds{100ms, 200ms, 300ms, 300ms};
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_LE(longest[i], bounds[i] + tick);
+    EXPECT_GE(longest[i], bounds[i] * 9 / 10);
+    EXPECT_LE(shortest[i], bounds[i] / 10);
+  }
+}
+
+TEST(Retry, RetryAfterIsObeyed) {
+  auto times = [](std::string_view after, std::string_view wait_max) {
+    Bench bench("[{retry: {attempts: 2, causes: [unavailable], wait_max: " + std::string(wait_max) + "}}]");
+    bench.service.script = {busy};
+    bench.service.fields.set(http::Name::retry_after, after);
+    Bench::Call call(bench);
+    uint16_t status = bench.answer(call).status;
+    std::vector<Instant> seen;
+    for (const ScriptedService::Seen& one : bench.service.seen) seen.push_back(one.at);
+    EXPECT_EQ(status, seen.size() == 2 ? 200 : 503);
+    return seen;
+  };
+  EXPECT_EQ(times("1", "250ms").size(), 1u);  // longer than anybody is let wait here: the answer goes to the client
+  std::vector<Instant> obeyed = times("1", "2s");
+  ASSERT_EQ(obeyed.size(), 2u);
+  EXPECT_GE(obeyed[1] - obeyed[0], 1s);
+  EXPECT_LE(obeyed[1] - obeyed[0], 1s + tick);
+  EXPECT_EQ(times("0", "250ms").size(), 2u);
+  EXPECT_EQ(times("3", "2s").size(), 1u);
+  EXPECT_EQ(times("Wed, 21 Oct 2026 07:28:00 GMT", "60s").size(), 1u);
+  EXPECT_EQ(times("99999999999999999999", "60s").size(), 1u);
+}
+
+TEST(Retry, AKeyedRequestIsSafe) {
+  Bench bench("[{retry: {attempts: 2}}]");
+  bench.service.script = {broken};
+  Bench::Call keyed(bench, "POST");
+  keyed.request.headers.set(http::Name::idempotency_key, "8e03978e");
+  EXPECT_EQ(bench.answer(keyed).status, 200);
+  EXPECT_EQ(bench.service.seen.size(), 2u);
+}
+
+TEST(Retry, AnAttemptHasATimeOfItsOwn) {
+  Bench bench("[{retry: {attempts: 2, causes: [timeout], attempt_timeout: 300ms}}]");
+  bench.service.script = {{.after = 10s}};
+  Bench::Call call(bench);
+  call.request.deadline = bench.agenda.now() + 5s;
+  EXPECT_EQ(bench.answer(call).status, 200);
+  ASSERT_EQ(bench.service.seen.size(), 2u);
+  EXPECT_EQ(bench.service.dropped, 1);
+  Duration between = bench.service.seen[1].at - bench.service.seen[0].at;
+  EXPECT_GE(between, 300ms);
+  EXPECT_LE(between, 325ms + tick);
+  EXPECT_EQ(bench.service.seen[0].deadline - bench.service.seen[0].at, 300ms);
+  EXPECT_EQ(call.exchange.record.policy, "");  // the attempt that was late is forgotten
+  EXPECT_EQ(sent(bench, "POST", {{.after = 10s}}), 1u);
+  Bench unasked("[{retry: {attempts: 2, attempt_timeout: 300ms}}]");  // timeout is no cause here
+  unasked.service.script = {{.after = 10s}};
+  Bench::Call late(unasked);
+  EXPECT_EQ(unasked.answer(late).status, 504);
+  EXPECT_EQ(late.exchange.record.limit, "timeout 300ms");
+  Bench once("[{retry: {attempts: 1, attempt_timeout: 300ms}}]");
+  once.service.script = {{.after = 10s}};
+  EXPECT_EQ(once.get().status, 504);
 }
 
 TEST(Retry, OnlyWhatIsSafeOrWasNeverSent) {
@@ -60,6 +144,18 @@ TEST(Retry, OnlyForTheWrittenCauses) {
   EXPECT_EQ(sent(unavailable, "GET", {refused}), 1u);
 }
 
+TEST(Retry, StatusesOfTheServiceThatWereChosen) {
+  Bench chosen("[{retry: {attempts: 2, statuses: [429, 500]}}]");
+  EXPECT_EQ(sent(chosen, "GET", {{.status = 500}}), 2u);
+  EXPECT_EQ(sent(chosen, "GET", {{.status = 429}}), 2u);
+  EXPECT_EQ(sent(chosen, "GET", {{.status = 502}}), 1u);
+  EXPECT_EQ(sent(chosen, "POST", {{.status = 500}}), 1u);
+  EXPECT_EQ(sent(chosen, "GET", {{.status = 500, .fault = fault(Code::internal, Progress::nothing, Side::gateway)}}), 1u);
+  Bench gateway("[{retry: {attempts: 2, causes: [gateway_error]}}]");
+  for (uint16_t status : std::initializer_list<uint16_t>{502, 503, 504}) EXPECT_EQ(sent(gateway, "GET", {{.status = status}}), 2u);
+  EXPECT_EQ(sent(gateway, "GET", {{.status = 500}}), 1u);
+}
+
 TEST(Retry, AttemptsCountTheFirst) {
   Bench bench("[{retry: {attempts: 3}}]");
   bench.service.script = {refused, refused, refused, refused};
@@ -84,6 +180,58 @@ TEST(Retry, ABodyInMemoryIsSentAgainWhole) {
   large.request.body = http::Body(Bytes::copy(std::string(64 * 1024 + 1, 'x')));
   EXPECT_EQ(bench.answer(large).status, 502);
   EXPECT_EQ(bench.service.seen.size(), 1u);
+}
+
+class Chunks final : public http::BodySource {
+ public:
+  explicit Chunks(std::vector<std::string> chunks) : chunks_(std::move(chunks)) {}
+  Task<Result<Bytes>> read() override {
+    if (next_ == chunks_.size()) co_return Bytes();
+    co_return Bytes::copy(chunks_[next_++]);
+  }
+
+ private:
+  std::vector<std::string> chunks_;
+  size_t next_ = 0;
+};
+
+// Reads so many pieces, then breaks; the next call reads all.
+class HalfReader final : public pipeline::Service {
+ public:
+  explicit HalfReader(size_t first) : pieces(first) {}
+  Task<pipeline::Response> call(pipeline::Request& request) override {
+    std::string& text = bodies.emplace_back();
+    http::Body body = std::move(request.body);
+    size_t most = bodies.size() == 1 ? pieces : 1000;
+    for (size_t i = 0; i < most; ++i) {
+      Result<Bytes> piece = co_await body.read();
+      if (!piece || piece->empty()) break;
+      text += piece->view();
+    }
+    if (bodies.size() > 1) co_return pipeline::Response(200);
+    co_return pipeline::deny(fault(Code::reset, Progress::body));
+  }
+  size_t pieces;
+  std::vector<std::string> bodies;
+};
+
+TEST(Retry, AStreamingBodyOfAKeyedRequestIsReadAgain) {
+  auto bodies = [](size_t first, std::vector<std::string> chunks) {
+    Bench policies("[{retry: {attempts: 2, replay: 1KiB}}]");
+    HalfReader reader(first);
+    pipeline::Chain chain({policies.chain().policies().at(0)}, reader);
+    Bench::Call call(policies, "POST");
+    call.request.headers.set(http::Name::idempotency_key, "8e03978e");
+    call.request.body = http::Body(std::make_unique<Chunks>(std::move(chunks)), std::nullopt);
+    EXPECT_EQ(policies.answer(call, chain).status, reader.bodies.size() == 2 ? 200 : 502);
+    return reader.bodies;
+  };
+  using Bodies = std::vector<std::string>;
+  EXPECT_EQ(bodies(2, {"one ", "two ", "three"}), (Bodies{"one two ", "one two three"}));
+  EXPECT_EQ(bodies(9, {"one ", "two ", "three"}), (Bodies{"one two three", "one two three"}));
+  std::string half(512, 'x');
+  EXPECT_EQ(bodies(2, {half, half, "y"}), (Bodies{half + half, half + half + "y"}));  // as much as is kept, to the byte
+  EXPECT_EQ(bodies(3, {half, half, "y"}).size(), 1u);                                 // a byte more
 }
 
 class OneChunk final : public http::BodySource {
@@ -145,7 +293,9 @@ TEST(Retry, IsGivenToAServiceThatHasNone) {
   EXPECT_EQ(bench.answer(call, chain).status, 200);
 }
 
-TEST(Retry, RefusesMoreThanFiveAttempts) {
+TEST(Retry, RefusesWhatCannotBeMeant) {
+  EXPECT_NE(Bench("[{retry: {statuses: [200]}}]").messages, "");
+  EXPECT_NE(Bench("[{retry: {wait: 2s, wait_max: 1s}}]").messages, "");
   EXPECT_NE(Bench("[{retry: {attempts: 6}}]").messages, "");
   EXPECT_NE(Bench("[{retry: {attempts: 0}}]").messages, "");
   EXPECT_NE(Bench("[{retry: {causes: []}}]").messages, "");

@@ -80,7 +80,9 @@ struct Timeout final : pipeline::Policy {
   Refusal refusal_;
 };
 
-std::unique_ptr<pipeline::Policy> timeout_after(Duration duration) { return std::make_unique<Timeout>(duration); }
+std::unique_ptr<pipeline::Policy> timeout_after(Duration duration, std::string config) {
+  return std::make_unique<Timeout>(duration, std::move(config));
+}
 
 constinit const Kind timeout_kind = kind_of<Timeout>("timeout", "Answers 504 when the answer does not begin in time.");
 
