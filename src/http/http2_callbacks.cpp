@@ -11,6 +11,9 @@
 #include "http/http2_session.h"
 
 namespace portloom::http {
+namespace {
+constexpr size_t dribble_max = 1024;  // a DATA frame that the peer's window cut to less is one too many
+}
 
 struct Http2Session::Callbacks {
   static Http2Session& of(void* user) { return *static_cast<Http2Session*>(user); }
@@ -19,13 +22,19 @@ struct Http2Session::Callbacks {
     return stream == user ? nullptr : static_cast<Http2Stream*>(stream);
   }
 
+  // Every frame that nghttp2 knows, also those that it ignores: PRIORITY, where RFC 9218 has taken its place.
+  static int begin_frame(nghttp2_session*, const nghttp2_frame_hd* head, void* user) {
+    Http2Session& self = of(user);
+    if (head->type == NGHTTP2_PRIORITY) self.count(self.controls_);
+    return 0;
+  }
   static int begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     Http2Session& self = of(user);
     if (frame->hd.type != NGHTTP2_HEADERS) return 0;
     if (self.head_since_ == never) self.head_since_ = Agenda::current().now();
     if (self.role_ != Role::server || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
     Http2Stream* fresh = self.on_request(frame->hd.stream_id);
-    if (fresh == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    if (fresh == nullptr) return 0;  // it has been refused
     nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, fresh);
     return 0;
   }
@@ -45,7 +54,11 @@ struct Http2Session::Callbacks {
         self.head_since_ = never;
         if (Http2Stream* to = stream(session, frame->hd.stream_id, user)) {
           to->on_head_end();
-          if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) to->on_input_end();
+          bool last = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+          if (last)
+            to->on_input_end();
+          else if (self.role_ == Role::server && frame->headers.cat == NGHTTP2_HCAT_HEADERS)
+            to->on_malformed("trailers that do not end the request");  // RFC 9113 §8.1
         }
         return 0;
       case NGHTTP2_DATA:
@@ -70,6 +83,7 @@ struct Http2Session::Callbacks {
           self.count(self.controls_);
         return 0;
       case NGHTTP2_GOAWAY: self.on_goaway(); return 0;
+      case NGHTTP2_PRIORITY: return 0;  // counted
       default: self.count(self.controls_); return 0;
     }
   }
@@ -90,16 +104,18 @@ struct Http2Session::Callbacks {
   static int frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     Http2Session& self = of(user);
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
-      // Those that a client provokes cost it nothing otherwise; its own faults and ours are told apart by the code.
-      uint32_t code = frame->rst_stream.error_code;
-      bool ours = code == NGHTTP2_NO_ERROR || code == NGHTTP2_INTERNAL_ERROR || code == NGHTTP2_CANCEL;
-      if (!ours) self.count(self.resets_);
+      self.count(self.resets_);  // a client that provokes them pays like one that sends them; an answer or pardon() has paid for ours
       return 0;
     }
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
-    self.controls_.earn(4);
+    Http2Stream* from = stream(session, frame->hd.stream_id, user);
+    // Windows of a few bytes make us send many frames for little: each counts as one that the peer sent.
+    if (frame->hd.type == NGHTTP2_DATA && from != nullptr && frame->hd.length < dribble_max && !from->output_.empty())
+      self.count(self.controls_);
+    else
+      self.controls_.earn(4);
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
-    if (Http2Stream* from = stream(session, frame->hd.stream_id, user)) {
+    if (from != nullptr) {
       from->output_framed_ = true;
       self.resets_.earn(1);
       self.framed_.push_back(from->framed_);
@@ -161,6 +177,7 @@ struct Http2Session::Callbacks {
   static nghttp2_session_callbacks* make() {
     nghttp2_session_callbacks* all = nullptr;
     CHECK(nghttp2_session_callbacks_new(&all) == 0);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(all, begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(all, begin_headers);
     nghttp2_session_callbacks_set_on_header_callback2(all, header);
     nghttp2_session_callbacks_set_on_invalid_header_callback2(all, invalid_header);

@@ -5,15 +5,18 @@
 
 #include <charconv>
 
+#include "base/random.h"
 #include "base/text.h"
 #include "http/chunked.h"
 #include "http/framing.h"
 #include "http/grammar.h"
+#include "http/http2_rules.h"
 
 namespace portloom::http {
 namespace {
 
 constexpr Duration last_goaway_within = 1s;  // of the first one, if no PING comes back before
+constexpr size_t bomb_factor = 8;            // a head that unpacks to so many times what is taken was made to do harm
 
 std::string_view view(nghttp2_rcbuf* buffer) {
   if (buffer == nullptr) return {};
@@ -32,6 +35,15 @@ void join_cookies(Headers& fields) {
   fields.set(Name::cookie, joined.view());
 }
 
+// 16 bytes in base64 (RFC 6455 §4.1). HTTP/2 has none; what it is for, telling old caches apart, HTTP/1 still needs.
+std::string websocket_key() {
+  static constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  Random random(random_seed());
+  std::string key;
+  for (int i = 0; i < 21; ++i) key += digits[random.below(64)];
+  return key + "AQgw"[random.below(4)] + "==";  // the last digit holds two bits
+}
+
 std::unexpected<Error> malformed(std::string detail) { return failure(Code::bad_request, Side::client, std::move(detail)); }
 
 }  // namespace
@@ -48,63 +60,107 @@ Http2ServerStream::~Http2ServerStream() {
 
 std::string_view Http2ServerStream::text(Pseudo which) const { return view(pseudo_[which]); }
 
+void Http2ServerStream::on_malformed(std::string_view what) {
+  if (wrong_.empty()) wrong_ = what;
+  if (accepted_) reset(NGHTTP2_PROTOCOL_ERROR);  // else it is answered first
+}
+
+void Http2ServerStream::on_pseudo(std::string_view name, nghttp2_rcbuf* value) {
+  if (head_ended_) return on_malformed("a pseudo-header field among trailers");
+  if (!fields_.empty()) return on_malformed("a pseudo-header field behind other fields");  // RFC 9113 §8.3
+  constexpr std::string_view names[] = {":method", ":scheme", ":authority", ":path", ":protocol"};
+  for (size_t i = 0; i < pseudo_end; ++i) {
+    if (name != names[i]) continue;
+    if (pseudo_[i] != nullptr) return on_malformed("a pseudo-header field comes twice");
+    nghttp2_rcbuf_incref(value);
+    pseudo_[i] = value;
+    return;
+  }
+  on_malformed("an unknown pseudo-header field");
+}
+
 void Http2ServerStream::on_field(nghttp2_rcbuf* name, nghttp2_rcbuf* value) {
   std::string_view key = view(name);
   std::string_view content = view(value);
-  bool first_byte_is_colon = key.starts_with(':');
   const Limits& limits = connection_.settings_.heads;
-  field_bytes_ += first_byte_is_colon ? 0 : key.size() + content.size() + 4;
+  decoded_ += key.size() + content.size() + 32;
+  if (decoded_ / bomb_factor > limits.headers + limits.uri) connection_.demand_calm();
+  if (too_large_ || !wrong_.empty()) return;
+  if (key.starts_with(':')) return on_pseudo(key, value);
+  field_bytes_ += key.size() + content.size() + 4;
   Headers& to = head_ended_ ? make_trailers() : fields_;
-  if (field_bytes_ > limits.headers || to.size() >= limits.header_count) too_large_ = true;
-  if (too_large_) return;
-  if (!first_byte_is_colon) {
-    if (!is_field_value(content)) invalid_ = true;
-    Name id = name_of_field(key);
-    if (!invalid_) to.add_validated(id, key, trim(content));
+  if (field_bytes_ > limits.headers || to.size() >= limits.header_count) {
+    too_large_ = true;
     return;
   }
-  constexpr std::string_view names[] = {":method", ":scheme", ":authority", ":path", ":protocol"};
-  for (size_t i = 0; i < pseudo_end; ++i) {
-    if (key != names[i] || pseudo_[i] != nullptr) continue;
-    nghttp2_rcbuf_incref(value);
-    pseudo_[i] = value;
-  }
+  Http2Field field = check_field(key, content);
+  if (!field.fault.empty()) return on_malformed(field.fault);
+  to.add_validated(field.id, key, content);
 }
 
 void Http2ServerStream::on_head_end() {
   if (head_ended_) {
-    if (trailers_ && (too_large_ || invalid_)) trailers_->clear();
+    if (trailers_ && too_large_) trailers_->clear();
     if (trailers_) trailers_->remove_if([](const Headers::Field& field) { return !allowed_in_trailer(field); });
     return;
   }
   head_ended_ = true;
+  head_only_ = text(method) == "HEAD";
+  if (std::optional<std::string_view> length = fields_.find(Name::content_length)) {
+    declared_ = parse_number(*length);
+    if (!declared_ || fields_.count(Name::content_length) > 1) on_malformed("Content-Length is malformed");
+  }
+  follow_priority();
   connection_.asked_ = true;
   if (connection_.forming_.get() == this) connection_.waiting_.push_back(std::move(connection_.forming_));
 }
 
-Result<void> Http2ServerStream::accept(Request& request) {
+// What the client would like first (RFC 9218); the field goes on to the service, which may know better.
+void Http2ServerStream::follow_priority() {
+  std::optional<std::string_view> wish = fields_.find("priority");
+  std::optional<Priority> priority = wish ? parse_priority(*wish) : std::nullopt;
+  if (!priority) return;
+  nghttp2_extpri told{.urgency = static_cast<uint32_t>(priority->urgency), .inc = priority->incremental ? 1 : 0};
+  nghttp2_session_change_extpri_stream_priority(session_.native(), id_, &told, 0);
+}
+
+Result<void> Http2ServerStream::accept_head(Request& request) {
   if (text(path).size() > connection_.settings_.heads.uri)
     return failure(Code::target_too_long, Side::client, "the request's target exceeds the limit");
   if (too_large_) return failure(Code::headers_too_large, Side::client, "the request's header section exceeds the limit");
-  if (invalid_) return malformed("a field's name or value is malformed");
-  if (pseudo_[protocol_name] != nullptr) return failure(Code::unsupported_coding, Side::client, "extended CONNECT is not served here");
+  if (!wrong_.empty()) return malformed(std::string(wrong_));
+  bool connects = text(method) == "CONNECT";
+  Http2Pseudo there{
+      .method = has(method), .scheme = has(scheme), .authority = has(authority), .path = has(path), .protocol = has(protocol_name)};
+  if (std::string_view fault = fault_of(there, connects); !fault.empty()) return malformed(std::string(fault));
+  upgrade_ = there.protocol;
+  if (upgrade_ && !equals_ignoring_case(text(protocol_name), "websocket"))
+    return failure(Code::unsupported_coding, Side::client, "the only protocol that CONNECT leads to here is websocket");
   std::optional<std::string_view> host = fields_.find(Name::host);
   std::string_view named = text(authority);
   if (fields_.count(Name::host) > 1) return malformed("more than one Host");
-  if (host && pseudo_[authority] != nullptr && !equals_ignoring_case(*host, named)) return malformed(":authority and Host differ");
+  if (host && there.authority && !equals_ignoring_case(*host, named)) return malformed(":authority and Host differ");
   Authority parsed;
   if (named.empty() && (!host || !parse_authority(*host, parsed))) return malformed("there is no :authority");
-  if (!request.assign(text(method), text(scheme), named, text(path)))
+  if (!request.assign(upgrade_ ? "GET" : text(method), text(scheme), named, text(path)))
     return malformed(":method, :scheme, :authority or :path is malformed");
   if (host && !named.empty()) fields_.remove(Name::host);
   join_cookies(fields_);
   request.headers = std::move(fields_);
-  head_only_ = request.method() == Method::HEAD;
-  std::optional<uint64_t> length;
-  if (std::optional<std::string_view> declared = request.headers.find(Name::content_length)) {
-    length = parse_number(*declared);
-    if (!length || request.headers.count(Name::content_length) > 1) return malformed("Content-Length is malformed");
-  }
+  return {};
+}
+
+// What HTTP/1 says with Upgrade in a GET (RFC 8441 §5).
+void Http2ServerStream::become_upgrade(Request& request) {
+  request.upgrade = true;
+  request.body = Body();
+  request.headers.remove(Name::content_length);
+  request.headers.set(Name::upgrade, "websocket");
+  request.headers.set("Sec-WebSocket-Key", websocket_key());
+  declared_.reset();
+}
+
+Result<void> Http2ServerStream::accept_body(Request& request) {
   if (std::optional<std::string_view> expected = request.headers.find(Name::expect)) {
     if (!equals_ignoring_case(*expected, "100-continue"))
       return failure(Code::unsupported_expectation, Side::client, "the only expectation understood here is 100-continue");
@@ -112,7 +168,7 @@ Result<void> Http2ServerStream::accept(Request& request) {
     request.headers.remove(Name::expect);
   }
   std::optional<uint64_t> body_max = connection_.server_.body_max;
-  if (body_max && length.value_or(0) > *body_max)
+  if (body_max && declared_.value_or(0) > *body_max)
     return failure(Code::body_too_large, Side::client, "the request's body exceeds the limit");
   if (input_ended_ && trailers_ == nullptr && !over()) {
     size_t size = input_.view().size();
@@ -120,8 +176,17 @@ Result<void> Http2ServerStream::accept(Request& request) {
     body_in_ += size;
     request.body = size == 0 ? Body() : Body(take(size));
   } else {
-    request.body = Body(std::make_unique<Http2Body>(*this), length);
+    request.body = Body(std::make_unique<Http2Body>(*this), declared_);
   }
+  return {};
+}
+
+Result<void> Http2ServerStream::accept(Request& request) {
+  Result<void> head = accept_head(request);
+  if (!head) return head;
+  accepted_ = true;
+  if (!upgrade_) return accept_body(request);
+  become_upgrade(request);
   return {};
 }
 
@@ -150,6 +215,7 @@ Result<void> Http2ServerStream::took(size_t bytes) {
 }
 
 std::unexpected<Error> Http2ServerStream::cut_off(bool late) const {
+  if (!wrong_.empty()) return failure(Code::bad_request, Side::client, std::string(wrong_));
   if (late) return failure(Code::request_timeout, Side::client, "the request's body did not arrive in time");
   return failure(Code::client_gone, Side::client, "the request's body is cut off");
 }
@@ -159,7 +225,7 @@ std::unexpected<Error> Http2ServerStream::cut_off(bool late) const {
 bool Http2ServerStream::send_head(const Response& response, bool body_follows, std::optional<uint64_t> length) {
   if (over()) return false;
   if (std::exchange(head_sent_, true)) return true;
-  unsigned status = std::min<unsigned>(response.status, 999);
+  unsigned status = response.tunnel ? 200 : std::min<unsigned>(response.status, 999);
   char digits[3] = {static_cast<char>('0' + status / 100), static_cast<char>('0' + status / 10 % 10), static_cast<char>('0' + status % 10)};
   char number[20];
   Http2Fields fields;
@@ -191,6 +257,7 @@ bool Http2ServerStream::settle(Sent sent) {
     case Sent::failed:
       cut_ = head_sent_ ? Cut::in_reply : Cut::before_reply;
       if (head_sent_) drop_error_ = NGHTTP2_INTERNAL_ERROR;  // RFC 9113 §8.1: what is incomplete must not look complete
+      if (head_sent_ && fault_.side != Side::client) connection_.pardon();
       return false;
     case Sent::late:
       cut_ = Cut::in_reply;
@@ -207,8 +274,11 @@ Task<bool> Http2ServerStream::reply(Response& response, const Headers& extra) {
   continue_due_ = false;
   if (over()) co_return false;
   progress_ = Agenda::current().now();
-  if (response.status == 101 || response.tunnel != nullptr) {
-    fault_ = Error{Code::upstream_protocol, Side::upstream, Progress::head, "an upgrade that was not asked for"};
+  if (upgrade_ && response.tunnel != nullptr) co_return reply_tunnel(response);
+  bool switches = response.status == 101 || response.tunnel != nullptr;
+  if (switches || (upgrade_ && response.status / 100 == 2)) {  // to CONNECT any 2xx would be the switch
+    fault_ = Error{Code::upstream_protocol, Side::upstream, Progress::head,
+                   switches ? "an upgrade that was not asked for" : "the service did not switch protocols"};
     cut_ = Cut::before_reply;
     co_return false;
   }
@@ -233,9 +303,26 @@ Task<bool> Http2ServerStream::reply(Response& response, const Headers& extra) {
   co_return settle(co_await send_body(response.body, fault_, body_out_));
 }
 
+// 200 says that the tunnel stands (RFC 8441 §5); the key was ours and so is the answer to it.
+bool Http2ServerStream::reply_tunnel(Response& response) {
+  response.headers.remove("Sec-WebSocket-Accept");
+  return send_head(response, true, std::nullopt);
+}
+
+// What is malformed is answered and then reset, as an error of the stream (RFC 9113 §8.1.1).
 Task<void> Http2ServerStream::refuse(Response& response, const Headers& extra) {
-  bool sent = co_await reply(response, extra);
-  (void)sent;
+  if (fault_.code != Code::bad_request || head_only_ || response.body.bytes().empty()) {
+    bool sent = co_await reply(response, extra);
+    (void)sent;
+    co_return;
+  }
+  extra_ = &extra;
+  output_ = response.body.bytes();
+  body_out_ = output_.size();
+  progress_ = Agenda::current().now();
+  if (!send_head(response, true, body_out_)) co_return;
+  Sent sent = co_await drained();
+  if (sent == Sent::whole) reset(NGHTTP2_PROTOCOL_ERROR);
 }
 
 [[clang::coro_wrapper]] Task<bool> Http2ServerStream::finish() { return ready(false); }
@@ -251,7 +338,8 @@ Http2ServerConnection::Http2ServerConnection(io::Socket socket, const ServerSett
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, settings.http2_limits.streams},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, settings.http2_limits.stream_window},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(settings.heads.headers)},
-      {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},  // RFC 9218 §2.1
+      {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},    // RFC 9218 §2.1
+      {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},  // RFC 8441 §3
   };
   nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, ours, std::size(ours));
   wake();
@@ -263,7 +351,10 @@ Http2ServerConnection::~Http2ServerConnection() {
 }
 
 Http2Stream* Http2ServerConnection::on_request(int32_t id) {
-  if (open() >= 2 * size_t{settings_.bounds.streams}) return nullptr;  // reset by the client, and still being cleared away
+  if (open() >= 2 * size_t{settings_.bounds.streams}) {  // reset by the client, and still being cleared away
+    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
+    return nullptr;
+  }
   forming_ = std::make_unique<Http2ServerStream>(*this, id);
   return forming_.get();
 }

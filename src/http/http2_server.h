@@ -33,15 +33,23 @@ class Http2ServerStream final : public ServerStream, public Http2Stream, public 
   friend class Http2ServerConnection;
   enum Pseudo : uint8_t { method, scheme, authority, path, protocol_name, pseudo_end };
   void on_field(nghttp2_rcbuf* name, nghttp2_rcbuf* value) override;
-  void on_invalid_field() override { invalid_ = true; }
+  void on_invalid_field() override {}  // nghttp2 does not look
   void on_head_end() override;
+  void on_malformed(std::string_view what) override;
   void before_waiting() override;
   Result<void> took(size_t bytes) override;
   std::unexpected<Error> cut_off(bool late) const override;
   bool begin_output() override;
 
   std::string_view text(Pseudo which) const;
+  bool has(Pseudo which) const { return pseudo_[which] != nullptr; }
+  void on_pseudo(std::string_view name, nghttp2_rcbuf* value);
+  void follow_priority();
   Result<void> accept(Request& request);
+  Result<void> accept_head(Request& request);
+  void become_upgrade(Request& request);
+  Result<void> accept_body(Request& request);
+  bool reply_tunnel(Response& response);
   bool send_head(const Response& response, bool body_follows, std::optional<uint64_t> length);
   bool settle(Sent sent);
 
@@ -49,11 +57,13 @@ class Http2ServerStream final : public ServerStream, public Http2Stream, public 
   std::array<nghttp2_rcbuf*, pseudo_end> pseudo_{};
   Headers fields_;
   size_t field_bytes_ = 0;
+  size_t decoded_ = 0;                  // bytes that HPACK has made of what came
   const Response* response_ = nullptr;  // whose head is still to be sent
   const Headers* extra_ = nullptr;
   bool head_only_ = false;  // HEAD
   bool head_ended_ = false;
-  bool invalid_ = false;
+  bool accepted_ = false;
+  bool upgrade_ = false;  // extended CONNECT
   bool too_large_ = false;
   bool continue_due_ = false;
   bool head_sent_ = false;

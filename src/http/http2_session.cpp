@@ -75,6 +75,7 @@ Http2Session::Http2Session(io::Socket socket, Role role, const Http2Settings& se
   nghttp2_option_set_max_outbound_ack(options, settings.bounds.acks);
   nghttp2_option_set_max_continuations(options, std::max<size_t>(settings.bounds.continuations, settings.heads.headers / 16'384 + 4));
   nghttp2_option_set_stream_reset_rate_limit(options, uint64_t{1} << 32, uint64_t{1} << 16);  // counted by resets_
+  nghttp2_option_set_no_http_messaging(options, role == Role::server);                        // http2_rules.h
   nghttp2_option_set_builtin_recv_extension_type(options, NGHTTP2_PRIORITY_UPDATE);
   nghttp2_mem memory{nullptr, allocate, release, allocate_zeroed, reallocate};
   int error = role == Role::server ? nghttp2_session_server_new3(&session_, callbacks(), this, options, &memory)
@@ -116,10 +117,11 @@ void Http2Session::feed() {
   ssize_t taken = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(input.data()), input.size());
   socket_.consume(input.size());
   credit(std::exchange(arrived_, 0));
-  if (taken < 0)
-    terminate(taken == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
-  else if (calm_due_)
+  bool flood = taken == NGHTTP2_ERR_FLOODED || taken == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS;
+  if (flood || calm_due_)
     terminate(NGHTTP2_ENHANCE_YOUR_CALM);
+  else if (taken < 0)
+    terminate(NGHTTP2_PROTOCOL_ERROR);
   if (nghttp2_session_want_write(session_) != 0) wake();
 }
 
@@ -130,16 +132,25 @@ Task<bool> Http2Session::step() {
     co_return false;
   }
   if (++run_ % 16 == 0) co_await yield();
-  io::Arrival arrival = co_await socket_.receive(deadline());
+  io::Arrival arrival = io::Arrival::bytes;
+  if (socket_.input().empty()) arrival = co_await socket_.receive(deadline());  // else the preface brought more
   if (over_) co_return false;
   if (arrival == io::Arrival::bytes) {
     feed();
-  } else if (arrival == io::Arrival::late) {
-    on_late();
-  } else {
+  } else if (arrival == io::Arrival::end && role_ == Role::server && !ending_) {
+    finish_reading();
+    co_return false;
+  } else if (arrival != io::Arrival::late) {
     lose();
+  } else if (!ending_) {  // else the writer has said the last, and wants somebody to wait for the peer's
+    on_late();
   }
   co_return !over_;
+}
+
+// A FIN may be a half-close (RFC 9112 §9.6 says it of HTTP/1): requests that have come whole are still answered.
+void Http2Session::finish_reading() {
+  for (Http2Stream* stream = streams_.front(); stream != nullptr; stream = streams_.after(*stream)) stream->on_departure();
 }
 
 // The writer says the last frames and FIN; a peer that still sends must not lose them to a reset.
@@ -221,7 +232,7 @@ Task<void> Http2Session::write(Http2Session* self) {
     if (nghttp2_session_want_read(self->session_) != 0 || nghttp2_session_want_write(self->session_) != 0) continue;
     self->ending_ = true;
     self->socket_.shutdown_write();
-    if (!self->lingering_) self->socket_.shutdown_read();  // the reader is to look
+    if (!self->lingering_) self->socket_.channel().loop.wake_reader(self->socket_.channel());  // it is to linger
     co_return;
   }
 }

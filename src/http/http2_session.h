@@ -62,6 +62,10 @@ class Http2Session {
   void terminate(uint32_t error);
   // Nothing can be said any more.
   void lose();
+  // The peer asks for more than is taken: GOAWAY(ENHANCE_YOUR_CALM) once what came has been looked at.
+  void demand_calm() { calm_due_ = true; }
+  // A stream is about to be reset for what the peer is not to blame for.
+  void pardon() { resets_.earn(1); }
 
   virtual Http2Stream* on_request(int32_t) { return nullptr; }  // its head begins; the server's
   virtual void on_goaway() {}
@@ -100,6 +104,7 @@ class Http2Session {
   void uncredit(size_t bytes) { unread_ += bytes; }
   void read_off(Http2Stream& stream, size_t bytes, bool stream_goes_on);
   void count(Allowance& allowance);
+  void finish_reading();
 
   Allowance resets_;
   Allowance controls_;

@@ -35,13 +35,22 @@ Http2Stream::~Http2Stream() {
   session_.on_stream_over();
 }
 
+void Http2Stream::on_malformed(std::string_view what) {
+  if (wrong_.empty()) wrong_ = what;
+  reset(NGHTTP2_PROTOCOL_ERROR);
+}
+
+// What is longer or shorter than it says is malformed (RFC 9113 §8.1.1), and must not look complete to whoever reads it.
 void Http2Stream::on_data(std::string_view bytes) {
+  came_ += bytes.size();
+  if (declared_ && came_ > *declared_) return on_malformed("the body is longer than Content-Length says");
   session_.uncredit(bytes.size());
   input_.append(bytes);
   input_came_.set();
 }
 
 void Http2Stream::on_input_end() {
+  if (declared_ && came_ != *declared_) return on_malformed("the body is not as long as Content-Length says");
   input_ended_ = true;
   input_came_.set();
 }
@@ -49,16 +58,26 @@ void Http2Stream::on_input_end() {
 void Http2Stream::on_close(uint32_t error) {
   closed_ = true;
   close_error_ = error;
-  if (!output_framed_) departure_.set();
+  if (!output_framed_) on_gone();
   input_came_.set();
   output_went_.set();
 }
 
 void Http2Stream::on_loss() {
   lost_ = true;
-  if (!output_flushed_) departure_.set();
+  if (!output_flushed_) on_gone();
   input_came_.set();
   output_went_.set();
+}
+
+void Http2Stream::on_departure() {
+  if (!input_ended_) return on_loss();  // what is still to come of it will not
+  departure_.set();
+}
+
+void Http2Stream::on_gone() {
+  gone_.set();
+  departure_.set();
 }
 
 void Http2Stream::on_flushed() {
@@ -138,7 +157,7 @@ Task<Http2Stream::Sent> Http2Stream::send_body(Body& body, Error& fault, uint64_
       if (!begin_output()) co_return Sent::gone;
       push();
     }
-    std::optional<Result<Bytes>> next = co_await unless(departure_, reading);
+    std::optional<Result<Bytes>> next = co_await unless(gone_, reading);
     if (!next) co_return Sent::gone;
     Result<Bytes> piece = std::move(*next);
     if (piece && piece->size() > left) {
@@ -153,6 +172,7 @@ Task<Http2Stream::Sent> Http2Stream::send_body(Body& body, Error& fault, uint64_
     if (piece->empty()) break;
     left -= piece->size();
     count += piece->size();
+    if (!output_.empty() && !begin_output()) co_return Sent::gone;  // two small pieces were there at once: the head waits no longer
     Sent room = co_await drained();
     if (room != Sent::whole) co_return room;
     output_ = std::move(*piece);

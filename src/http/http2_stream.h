@@ -7,6 +7,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string_view>
 
 #include "async/event.h"
 #include "async/task.h"
@@ -36,10 +38,14 @@ class Http2Stream : public Link {
   virtual void on_field(nghttp2_rcbuf* name, nghttp2_rcbuf* value) = 0;
   virtual void on_invalid_field() = 0;
   virtual void on_head_end() = 0;
+  // The message breaks a rule of HTTP that HTTP/2 does not know; `what` is a literal.
+  virtual void on_malformed(std::string_view what);
   void on_data(std::string_view bytes);
   void on_input_end();
   void on_close(uint32_t error);  // by nghttp2: the stream is over, well or not
   void on_loss();                 // of the connection
+  void on_departure();            // the peer says nothing more, but may still listen
+  void on_gone();
   // What went out last has left with the connection's bytes.
   void on_flushed();
 
@@ -85,10 +91,14 @@ class Http2Stream : public Link {
   Bytes output_;
   const Headers* output_trailers_ = nullptr;
   std::unique_ptr<Headers> trailers_;
-  Event input_came_;    // bytes, the end, or over()
-  Event output_went_;   // room, flushed, or over()
-  Event departure_;     // over() before the output was framed
-  Instant progress_{};  // when something of the output was last framed
+  std::optional<uint64_t> declared_;  // by Content-Length: what must come, if it is to be compared
+  uint64_t came_ = 0;
+  std::string_view wrong_;  // the first thing that on_malformed() was told
+  Event input_came_;        // bytes, the end, or over()
+  Event output_went_;       // room, flushed, or over()
+  Event gone_;              // over() before the output was framed
+  Event departure_;         // that, or the peer has said its last
+  Instant progress_{};      // when something of the output was last framed
 
  private:
   struct Framed : Link {

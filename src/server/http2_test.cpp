@@ -167,5 +167,135 @@ TEST_P(Http2, IdleConnectionEnds) {
   EXPECT_EQ(peer.goaways.size(), 1u);
 }
 
+// ---- Ends of one side ----
+
+TEST_P(Http2, AnswerBeforeTheUploadsEndIsWhole) {
+  int32_t id = peer.ask("POST", "/up", {}, std::string(1000, 'u'), true);
+  Wire& upstream = origin(0, "chunked\r\n\r\n");
+  upstream.say("HTTP/1.1 501 Not Implemented\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+  until([&] { return upstream.unsent() == 0; });
+  upstream.close();
+  ASSERT_TRUE(answered(id));
+  EXPECT_EQ(peer.answers[id].status, "501");
+  EXPECT_EQ(peer.answers[id].body, "no");
+  EXPECT_EQ(peer.answers[id].error, uint32_t{NGHTTP2_NO_ERROR});  // RFC 9113 §8.1: stop sending, and take the answer
+  EXPECT_EQ(bench.account().status, 501);
+}
+
+TEST_P(Http2, HalfClosedClientGetsItsAnswer) {
+  int32_t id = peer.ask("GET", "/");
+  Wire& upstream = origin();
+  wire.half_close();
+  bench.loop.run_for(100ms);
+  upstream.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+  until([&] { return peer.answers[id].body == "hello"; });
+  bench.loop.run_for(2s);  // longer than the grace, which is for the head
+  upstream.say("hello");
+  ASSERT_TRUE(answered(id));
+  EXPECT_EQ(peer.answers[id].body, "hellohello");
+  expect(bench.account(), 200, true);
+  EXPECT_TRUE(until([&] { return wire.over(); }));
+}
+
+TEST_P(Http2, HalfClosedClientIsGoneAfterAGrace) {
+  peer.ask("GET", "/");
+  Wire& upstream = origin();
+  wire.half_close();
+  EXPECT_TRUE(until([&] { return upstream.over(); }));
+  Account account = bench.account();
+  EXPECT_EQ(account.fault, Code::client_gone);
+  EXPECT_GE(account.duration, bench.door.gone_grace);
+}
+
+TEST_P(Http2, UploadThatAFinCutsOffIsGone) {
+  peer.ask("POST", "/", {}, "begun", true);
+  Wire& upstream = origin(0, "chunked\r\n\r\n");
+  wire.half_close();
+  EXPECT_TRUE(until([&] { return upstream.over(); }));
+  EXPECT_FALSE(upstream.has("0\r\n\r\n"));
+  EXPECT_EQ(bench.account().fault, Code::client_gone);
+}
+
+TEST_P(Http2, LastWordIsHeardThoughBytesWereLeftUnread) {
+  peer.ask("GET", "/");
+  origin();
+  wire.say(std::string("\0\0\x8\x6\0\0\0\0\x1", 9) + std::string(100'000, 'x'));  // PING on a stream, and what nobody will read
+  EXPECT_TRUE(until([&] { return wire.over(); }));
+  peer.turn();
+  ASSERT_FALSE(peer.goaways.empty());
+  EXPECT_EQ(peer.goaways.back(), uint32_t{NGHTTP2_PROTOCOL_ERROR});
+}
+
+// ---- WebSocket (RFC 8441) ----
+
+const Http2Peer::Fields websocket{{":protocol", "websocket"}, {"sec-websocket-version", "13"}, {"origin", "http://shop"}};
+
+TEST_P(Http2, WebSocketBecomesAnUpgrade) {
+  until([&] { return nghttp2_session_get_remote_settings(peer.session(), NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1; });
+  EXPECT_EQ(nghttp2_session_get_remote_settings(peer.session(), NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL), 1u);
+  int32_t id = peer.ask("CONNECT", "/chat?a", websocket, {}, true);
+  Wire& upstream = origin();
+  EXPECT_TRUE(upstream.heard.starts_with("GET /chat?a HTTP/1.1\r\nHost: shop\r\n")) << upstream.heard;
+  for (const char* field : {"Upgrade: websocket\r\n", "sec-websocket-version: 13\r\n", "Sec-WebSocket-Key: ", "origin: http://shop\r\n"})
+    EXPECT_TRUE(upstream.has(field)) << field << upstream.heard;
+  EXPECT_FALSE(upstream.has("protocol"));
+  upstream.say("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\nfirst");
+  ASSERT_TRUE(until([&] { return peer.answers[id].body == "first"; }));
+  EXPECT_EQ(peer.answers[id].status, "200");
+  for (const auto& [name, value] : peer.answers[id].fields) EXPECT_TRUE(name != "upgrade" && name != "sec-websocket-accept") << name;
+  peer.say(id, "question", false);
+  ASSERT_TRUE(until([&] { return upstream.has("question"); }));
+  upstream.say("answer");
+  ASSERT_TRUE(until([&] { return peer.answers[id].body == "firstanswer"; }));
+  int32_t other = peer.ask("GET", "/");  // beside it
+  origin(1).say(small_answer);
+  ASSERT_TRUE(answered(other));
+  peer.say(id, "", true);
+  ASSERT_TRUE(until([&] { return upstream.ended; }));  // one direction has ended, the other goes on
+  upstream.say("last");
+  upstream.half_close();
+  ASSERT_TRUE(answered(id));
+  EXPECT_EQ(peer.answers[id].body, "firstanswerlast");
+  EXPECT_EQ(peer.answers[id].error, 0u);
+  expect(bench.account(2), 101, true);
+}
+
+TEST_P(Http2, WebSocketThatIsResetEndsUpstream) {
+  int32_t id = peer.ask("CONNECT", "/", websocket, {}, true);
+  Wire& upstream = origin();
+  upstream.say("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+  until([&] { return peer.answers[id].status == "200"; });
+  nghttp2_submit_rst_stream(peer.session(), NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
+  EXPECT_TRUE(until([&] { return upstream.over(); }));
+}
+
+TEST_P(Http2, WebSocketThatTheServiceBreaksIsReset) {
+  int32_t id = peer.ask("CONNECT", "/", websocket, {}, true);
+  Wire& upstream = origin();
+  upstream.say("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+  until([&] { return peer.answers[id].status == "200"; });
+  upstream.reset();
+  ASSERT_TRUE(answered(id));
+  EXPECT_NE(peer.answers[id].error, 0u);
+}
+
+TEST_P(Http2, ServiceThatDoesNotSwitchProtocols) {
+  int32_t no = peer.ask("CONNECT", "/", websocket, {}, true);
+  origin().say("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+  ASSERT_TRUE(answered(no));
+  EXPECT_EQ(peer.answers[no].status, "403");
+  int32_t deaf = peer.ask("CONNECT", "/deaf", websocket, {}, true);
+  until([&] { return bench.origins[0]->count() > 1 || (*bench.origins[0])[0].has("/deaf"); });
+  ((*bench.origins[0])[0].has("/deaf") ? bench.origin(0) : bench.origin(1)).say(small_answer);
+  ASSERT_TRUE(answered(deaf));
+  EXPECT_EQ(peer.answers[deaf].status, "502");  // 200 would say that the tunnel stands
+}
+
+TEST_P(Http2, OtherProtocolsAreNotServed) {
+  int32_t id = peer.ask("CONNECT", "/", {{":protocol", "connect-udp"}}, {}, true);
+  ASSERT_TRUE(answered(id));
+  EXPECT_EQ(peer.answers[id].status, "501");
+}
+
 }  // namespace
 }  // namespace portloom::server
