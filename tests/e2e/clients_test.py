@@ -88,21 +88,8 @@ class Clients(GatewayTest):
 
     @needs("node")
     def test_websocket_of_a_node_service(self):
-        script = """
-            const http = require('http'), crypto = require('crypto');
-            const server = http.createServer((_, reply) => reply.end('no'));
-            server.on('upgrade', (request, socket, head) => {
-              const key = crypto.createHash('sha1').update(request.headers['sec-websocket-key'] + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11').digest('base64');
-              socket.write('HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\nSec-WebSocket-Accept: ' + key + '\\r\\n\\r\\n');
-              socket.on('data', (frame) => {
-                const mask = frame.subarray(2, 6), text = Buffer.from(frame.subarray(6).map((byte, i) => byte ^ mask[i % 4]));
-                socket.write(Buffer.concat([Buffer.from([0x81, text.length]), text]));
-              });
-            });
-            server.listen(Number(process.argv[1]), '127.0.0.1');
-        """
         port = free_port()
-        self.start("node", "-e", script, str(port))
+        self.start("node", os.path.join(os.path.dirname(os.path.abspath(__file__)), "websocket_echo.js"), str(port))
         self.assertTrue(reachable(port))
         client = self.client(self.gateway(through(port)))
         reply = client.ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"

@@ -5,12 +5,14 @@
 import hashlib
 import json
 import os
+import socket
 import ssl
 import subprocess
+import time
 import unittest
 
 from authority import Authority
-from gateway import PATIENCE, GatewayTest, needs, ok
+from gateway import PATIENCE, GatewayTest, free_port, needs, ok, reachable
 from h2_client import H2Client
 from h2_client import h2 as h2_library
 
@@ -188,6 +190,88 @@ class Programs(Door):
         self.assertEqual(replies[:100], [[200, f"behind /{i}"] for i in range(100)])
         self.assertEqual(replies[100], [200, 1_000_000])
         self.assertTrue(replies[101][1].startswith("500000 "))
+
+
+class OddClients(Door):
+    @needs("curl")
+    def test_answer_in_the_middle_of_an_upload(self):
+        def refuse(wire):
+            wire.head()
+            wire.take(10_000)
+            wire.send("HTTP/1.1 501 Not Implemented\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+        self.behind.script = refuse
+        body = os.path.join(self.folder(), "body")
+        with open(body, "wb") as file:
+            file.write(os.urandom(5_000_000))
+        for _ in range(5):
+            out = self.curl("--http2", "-w", " %{http_code}", "-T", body, self.url() + "/up")
+            self.assertEqual((out.returncode, out.stdout), (0, "no 501"), out.stderr)
+
+    @needs_h2
+    def test_half_closed_client_gets_its_answer(self):
+        self.behind.answer = lambda request: time.sleep(0.2) or ok("late")
+        client = self.h2("plain")
+        number = client.ask()
+        client.socket.shutdown(socket.SHUT_WR)
+        client.flush = lambda: None  # it says no more, not even that it has heard
+        self.assertEqual(client.wait(number).body, b"late")
+
+    @needs_h2
+    def test_malformed_head_is_told_what_is_wrong(self):
+        client = self.h2("plain", strict=False)
+        head = [(":method", "GET"), (":scheme", "http"), (":authority", "shop.test"), (":path", "/")]
+        for wrong in (head + [("Upper", "x")], head + [("connection", "close")], head[:3], head + [("x", "a\r\nb: c")]):
+            answer = client.wait(client.ask(head=wrong), lambda stream: stream.reset is not None)
+            self.assertEqual((answer.status, answer.reset), (400, 1))
+            self.assertEqual(json.loads(answer.body)["status"], 400)
+        self.assertEqual(client.get("/b").status, 200)
+        self.assertEqual([record["status"] for record in self.edge.records(5)], [400] * 4 + [200])
+
+    @needs_h2
+    def test_cookie_crumbs_are_joined(self):
+        self.assertEqual(self.h2().get("/", ("cookie", "a=1"), ("cookie", "b=2")).status, 200)
+        self.assertEqual(self.behind.requests[-1].all("cookie"), ["a=1; b=2"])
+
+
+@needs("node")
+@needs_h2
+class WebSocket(Door):
+    def setUp(self):
+        super().setUp()
+        port = free_port()
+        self.start("node", os.path.join(os.path.dirname(os.path.abspath(__file__)), "websocket_echo.js"), str(port))
+        self.assertTrue(reachable(port))
+        at = self.authority.path
+        self.edge = self.gateway(f"""
+            version: 1
+            listeners:
+              edge: {{address: "127.0.0.1:0", tls: {{certificates: [{{cert: {at('shop.pem')}, key: {{file: {at('shop.key')}}}}}]}}}}
+            services: {{chat: {{endpoints: ["127.0.0.1:{port}"]}}}}
+            routes: [{{to: chat}}]
+        """)
+
+    def open(self, client, path="/chat", protocol="websocket"):
+        return client.ask(head=[(":method", "CONNECT"), (":protocol", protocol), (":scheme", "https"), (":authority", "shop.test"),
+                                (":path", path), ("sec-websocket-version", "13"), ("origin", "https://shop.test")], end=False)
+
+    def test_echo_over_http2(self):
+        client = self.h2()
+        numbers = [self.open(client) for _ in range(3)]  # several on one connection
+        for number in numbers:
+            self.assertEqual(client.wait(number, lambda stream: stream.headers).status, 200)
+        for number in numbers:
+            for text in (b"hello", b"again"):
+                before = len(client.streams[number].body)
+                client.send(number, bytes([0x81, 0x80 | len(text), 1, 2, 3, 4]) + bytes(byte ^ (i % 4 + 1) for i, byte in enumerate(text)))
+                client.wait(number, lambda stream, end=before + 2 + len(text): len(stream.body) >= end)
+                self.assertEqual(client.streams[number].body[before:], bytes([0x81, len(text)]) + text)
+            client.send(number, b"", end=True)
+            self.assertTrue(client.wait(number).ended)
+        self.assertEqual({record["status"] for record in self.edge.records(3)}, {101})
+
+    def test_what_is_no_websocket(self):
+        client = self.h2()
+        self.assertEqual(client.wait(self.open(client, protocol="connect-udp")).status, 501)
 
 
 if __name__ == "__main__":
