@@ -66,7 +66,8 @@ Result<void> Worker::open(const Blueprint& blueprint, std::vector<io::Address>& 
   workplace_.gauges = &shard;
   sinks_.add(shard);
   if (settings_.log != nullptr) {
-    access_log_ = std::make_unique<telemetry::AccessLog>(settings_.log->ring(settings_.index));
+    access_log_ = std::make_unique<telemetry::AccessLog>(settings_.log->ring(settings_.index), random_seed());
+    access_log_->use(telemetry::LogRules(blueprint.loaded.document->telemetry.access_log));
     sinks_.add(*access_log_);
   }
   workplace_.sink = &sinks_;
@@ -97,6 +98,7 @@ void Worker::adopt(const std::shared_ptr<const Blueprint>& blueprint, policy::St
     pipeline::Plan* old = workplace_.plan;
     workplace_.plan = build_plan(*blueprint, states).release();
     blueprints_.push_back(blueprint);
+    if (access_log_) access_log_->use(telemetry::LogRules(blueprint->loaded.document->telemetry.access_log));
     settings_.metrics->shard(settings_.index).use(labels);
     for (auto& server : servers_) {
       old->kept.push_back(server->door());

@@ -169,6 +169,24 @@ void ResponseDestination::check(data::Checker& checker) const {
   }
 }
 
+namespace {
+void check_share(data::Checker& checker, std::string_view key, Percent share) {
+  if (share.fraction > 1) checker.error(key, "a share of all is at most 100%, found " + data::format_percent(share));
+}
+}  // namespace
+
+void LogSample::check(data::Checker& checker) const {
+  check_share(checker, "ok", ok);
+  check_share(checker, "failed", failed);
+}
+
+void Traces::check(data::Checker& checker) const { check_share(checker, "sample", sample); }
+
+bool is_redaction(std::string_view text) {
+  if (text.starts_with("headers.")) return data::is_header_name(text.substr(8));
+  return text.starts_with("query.") && text.size() > 6;
+}
+
 void AccessLog::check(data::Checker& checker) const {
   if (to == "stdout" || to == "stderr" || to == "none") return;
   if (to == "off") return checker.error("to", "\"off\" is read as false by some YAML tools", "write none");

@@ -41,15 +41,35 @@ struct Defaults {
 enum class LogFormat : uint8_t { json };
 inline std::vector<data::Choice> choices_of(LogFormat) { return {{"json", LogFormat::json}}; }
 
+// Which share of the lines is written. A request failed when its status is 400 or above, its answer was degraded or not whole.
+struct LogSample {
+  Percent ok{1.0};
+  Percent failed{1.0};
+
+  void visit(this auto& self, auto& field) {
+    field("ok", self.ok, "Of requests that went well.");
+    field("failed", self.failed, "Of those with a status of 400 or above, degraded, or cut short.");
+  }
+  void check(data::Checker& checker) const;
+};
+
+// "headers.NAME" or "query.NAME", for rules::valid.
+bool is_redaction(std::string_view text);
+
 struct AccessLog {
   std::string to = "stdout";
   LogFormat format = LogFormat::json;
+  LogSample sample;
+  std::vector<std::string> redact = {"headers.authorization", "headers.cookie", "query.access_token", "query.api_key",
+                                     "query.password",        "query.secret",   "query.token"};
 
   void visit(this auto& self, auto& field) {
     using namespace data::rules;
     field("to", self.to, short_form, "stdout, stderr, none, or a file's path (reopened on SIGUSR1).");
     field("format", self.format, "One JSON object per line.");
-    field.later("sample", "redact");
+    field("sample", self.sample, "The share of lines that are written, apart for requests that went well and that failed.");
+    field("redact", self.redact, valid(is_redaction, "headers.NAME or query.NAME"),
+          "Whose values are never written: `***` stands in their place. A list of yours replaces the default.");
   }
   void check(data::Checker& checker) const;
 };
@@ -62,13 +82,23 @@ struct Metrics {
   }
 };
 
+struct Traces {
+  Percent sample{1.0};
+  void visit(this auto& self, auto& field) {
+    field("sample", self.sample, "Of the traces that begin here: the share whose services are asked to record them (traceparent's flag).");
+    field.later("otlp");
+  }
+  void check(data::Checker& checker) const;
+};
+
 struct Telemetry {
   AccessLog access_log;
   Metrics metrics;
+  Traces traces;
   void visit(this auto& self, auto& field) {
     field("access_log", self.access_log, "One line per request.");
     field("metrics", self.metrics, "What the metrics page may grow to.");
-    field.later("traces");
+    field("traces", self.traces, "W3C Trace Context: a request's traceparent goes on; where there is none, a trace begins.");
   }
 };
 

@@ -20,6 +20,7 @@ namespace portloom::config {
 using data::Address;
 using data::Named;
 using data::Part;
+using data::Percent;
 using data::Position;
 using data::Size;
 

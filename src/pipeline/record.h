@@ -61,11 +61,13 @@ struct Record {
   std::string failed_services;  // comma-separated call names
   std::string consumer;
   std::string tenant;
-  std::string_view trace_id;
+  std::array<char, 32> trace{};                 // the trace that the request belongs to; see trace_id()
   Call call;                                    // the request's own
   std::vector<std::unique_ptr<Call>> subcalls;  // at most calls_max
 
   std::string_view id() const { return {request_id.data(), request_id_size}; }
+  // Empty: none was read.
+  std::string_view trace_id() const { return {trace.data(), trace[0] == 0 ? 0 : trace.size()}; }
 };
 
 }  // namespace portloom::pipeline

@@ -8,6 +8,7 @@
 #include "http/forwarding.h"
 #include "http/hop_by_hop.h"
 #include "http/path.h"
+#include "http/trace_context.h"
 #include "pipeline/problem.h"
 #include "server/connection.h"
 
@@ -43,6 +44,14 @@ void choose_request_id(pipeline::Record& record, http::Headers& headers, Random&
 bool meets(const io::TlsFacts& tls, const io::TlsServerMaterial& then, const io::TlsServerMaterial& now, std::string_view host) {
   uint16_t due = now.check_for(host);
   return &then == &now ? due == tls.check : now.checks[due] == then.checks[tls.check];
+}
+
+// The trace goes on, or begins here: then chance decides whether services are asked to record it.
+void continue_trace(Exchange& exchange, http::Headers& headers, Random& random) {
+  const config::Document* document = exchange.plan->snapshot().document.get();
+  double share = document != nullptr ? document->telemetry.traces.sample.fraction : 1;
+  bool sampled = share >= 1 || static_cast<double>(random.below(1'000'000)) < share * 1e6;
+  exchange.record.trace = http::continue_trace(headers, random, sampled).trace_id;
 }
 
 }  // namespace
@@ -141,6 +150,7 @@ void Server::open(Exchange& exchange, Request& request, const Door& door, Connec
   http::HopByHop hop = http::strip_hop_by_hop(request.headers, request.upgrade);
   request.te_trailers = hop.te_trailers;
   choose_request_id(record, request.headers, workplace_.random);
+  continue_trace(exchange, request.headers, workplace_.random);
   if (!door.quiet) exchange.reply_headers.add(http::Name::x_request_id, record.id());
   if (speaks_plainly(connection)) connection.retire(false);
 }

@@ -67,11 +67,14 @@ size_t copy_plain(char* to, std::string_view text) {
 
 }  // namespace
 
-AccessLog::AccessLog(LogRing& ring) : ring_(ring), line_(std::make_unique_for_overwrite<char[]>(line_max)) {
+AccessLog::AccessLog(LogRing& ring, uint64_t seed) : ring_(ring), line_(std::make_unique_for_overwrite<char[]>(line_max)), random_(seed) {
+  redacted_.reserve(2 * path_max);  // "t=x&" becomes "t=***&"
   escaped_.reserve(escaped_max * path_max + 2);
 }
 
-void AccessLog::write(const pipeline::Record& record) { ring_.put(format(record)); }
+void AccessLog::write(const pipeline::Record& record) {
+  if (rules_.wants(record, random_)) ring_.put(format(record));
+}
 
 char* AccessLog::put_text(char* at, std::string_view text, size_t size_max) {
   if (text.size() > size_max) text = text.substr(0, size_max);
@@ -148,7 +151,7 @@ std::string_view AccessLog::format(const pipeline::Record& record) {
   at = put_text(put(at, R"(,"client":)"), record.client);
   at = put_text(put(at, R"(,"method":)"), record.method);
   at = put_text(put(at, R"(,"host":)"), record.host);
-  at = put_text(put(at, R"(,"path":)"), record.path, path_max);
+  at = put_text(put(at, R"(,"path":)"), rules_.redact(record.path.substr(0, path_max), redacted_), path_max);
   at = put_text(put(at, R"(,"protocol":)"), record.protocol);
   at = put_text(put(at, R"(,"listener":)"), record.listener);
   at = put_text(put(at, R"(,"route":)"), record.route);
@@ -168,7 +171,7 @@ std::string_view AccessLog::format(const pipeline::Record& record) {
   at = put_failed_services(put(at, R"(,"failed_services":)"), record.failed_services);
   at = put_text(put(at, R"(,"consumer":)"), record.consumer);
   at = put_text(put(at, R"(,"tenant":)"), record.tenant);
-  at = put_text(put(at, R"(,"trace_id":)"), record.trace_id);
+  at = put_text(put(at, R"(,"trace_id":)"), record.trace_id());
   at = put_text(put(at, R"(,"policy":)"), record.policy);
   at = put_text(put(at, R"(,"limit":)"), record.limit);
   at = put_text(put(at, R"(,"config":)"), record.config);

@@ -1,9 +1,12 @@
 // Tests of the access log: the exact line, the ring, and the thread that writes it.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -31,6 +34,7 @@ pipeline::Record sample_record() {
   record.route_index = 0;
   record.status = 200;
   record.bytes_in = 0;
+  record.complete = true;
   record.bytes_out = 1024;
   record.duration = 12345678ns;
   record.call.service = "orders";
@@ -118,7 +122,7 @@ TEST(AccessLog, LongTextsAreCutAndFitWhateverTheyHold) {
   pipeline::Record record;
   std::string huge(100000, '\x01');
   record.client = record.method = record.host = record.path = record.protocol = record.listener = record.route = huge;
-  record.call.service = record.call.endpoint = record.trace_id = huge;
+  record.call.service = record.call.endpoint = huge;
   record.consumer = record.tenant = huge;
   record.failed_services = std::string(100000, ',');
   std::string line(log.format(record));
@@ -139,6 +143,69 @@ TEST(AccessLog, TimeBeforeTheEpochAndNewSeconds) {
   EXPECT_EQ(time_of(WallTime(951782399999ms)), "2000-02-28T23:59:59.999Z");
   EXPECT_EQ(time_of(WallTime(951782400000ms)), "2000-02-29T00:00:00.000Z");
   EXPECT_EQ(time_of(WallTime(951782400001ms)), "2000-02-29T00:00:00.001Z");
+}
+
+size_t lines_of(AccessLog& log, LogRing& ring, const pipeline::Record& record, int count) {
+  for (int i = 0; i < count; ++i) log.write(record);
+  std::string text = text_of(ring);
+  ring.release(text.size());
+  return static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
+TEST(AccessLog, SamplesWhatWentWellApartFromWhatFailed) {
+  LogRing ring(1 << 22);
+  AccessLog log(ring, 7);
+  config::AccessLog configured;
+  configured.sample = {.ok = {0.1}, .failed = {1}};
+  log.use(LogRules(configured));
+  pipeline::Record good = sample_record();
+  EXPECT_NEAR(static_cast<double>(lines_of(log, ring, good, 5000)), 500, 100);
+  pipeline::Record denied = sample_record(), degraded = sample_record(), gone = sample_record(), cut = sample_record();
+  denied.status = 404;
+  degraded.degraded = true;
+  gone.status = 0;
+  cut.fault = Error{Code::reset, Side::upstream, Progress::body, {}};
+  for (const pipeline::Record* failed : {&denied, &degraded, &gone, &cut}) EXPECT_EQ(lines_of(log, ring, *failed, 100), 100u);
+  configured.sample = {.ok = {0}, .failed = {0}};
+  log.use(LogRules(configured));
+  EXPECT_EQ(lines_of(log, ring, good, 100) + lines_of(log, ring, denied, 100), 0u);
+  EXPECT_EQ(ring.dropped(), 0u);  // what nobody asked for is not lost
+}
+
+TEST(AccessLog, NamedParametersAreNeverWritten) {
+  LogRing ring(65536);
+  AccessLog log(ring);
+  config::AccessLog configured;
+  configured.redact = {"headers.cookie", "query.token", "query.a key"};
+  log.use(LogRules(configured));
+  auto path_of = [&](std::string_view path) {
+    pipeline::Record record = sample_record();
+    record.path = path;
+    std::string line(log.format(record));
+    size_t begin = line.find("\"path\":\"") + 8;
+    return line.substr(begin, line.find('"', begin) - begin);
+  };
+  EXPECT_EQ(path_of("/a?token=secret"), "/a?token=***");
+  EXPECT_EQ(path_of("/a?x=1&token=secret&token=again&y=2"), "/a?x=1&token=***&token=***&y=2");
+  EXPECT_EQ(path_of("/a?%74oken=secret&a+key=1&a%20key=22"), "/a?%74oken=***&a+key=***&a%20key=***");
+  EXPECT_EQ(path_of("/a?token=&token&tokens=1&x=token"), "/a?token=&token&tokens=1&x=token");
+  EXPECT_EQ(path_of("/token=1"), "/token=1");
+  EXPECT_EQ(path_of("/a?b?token=1&token=s?&t"), "/a?b?token=1&token=***&t");
+  std::string many = "/?";
+  while (many.size() < 2 * AccessLog::path_max) many += "token=x&";
+  std::string written = path_of(many);
+  EXPECT_EQ(written.size(), AccessLog::path_max);
+  EXPECT_EQ(written.find("=x"), written.npos);
+  EXPECT_TRUE(path_of("/a?token=" + std::string(AccessLog::path_max, 's')) == "/a?token=***");
+}
+
+TEST(AccessLog, TheDefaultHidesWhatCarriesCredentials) {
+  LogRing ring(65536);
+  AccessLog log(ring);
+  log.use(LogRules(config::AccessLog{}));
+  pipeline::Record record = sample_record();
+  record.path = "/a?access_token=secret&id=7";
+  EXPECT_NE(log.format(record).find(R"("path":"/a?access_token=***&id=7")"), std::string_view::npos);
 }
 
 TEST(LogRing, WrapsAroundAndKeepsTheOrder) {
@@ -253,6 +320,51 @@ TEST_F(LogFile, AReaderThatIsStuckCostsLinesAndDoesNotHoldUpTheEnd) {
   ::close(pipe);
   ::close(saved);
   ::close(reader);
+}
+
+TEST_F(LogFile, APipeThatNobodyReadsIsAnErrorAndNoWait) {
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  auto opened = LogWriter::open(path("pipe"), 1);
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().detail.find("nobody reads the pipe"), std::string::npos);
+}
+
+TEST_F(LogFile, AStuckReaderIsLeftForAnotherDestination) {
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  int reader = ::open(path("pipe").c_str(), O_RDONLY | O_NONBLOCK);
+  auto writer = open(path("pipe"), 1, 1 << 20);
+  ASSERT_NE(writer, nullptr);
+  std::string line(1023, 'x');
+  line += '\n';
+  for (int i = 0; i < 600; ++i) writer->ring(0).put(line);
+  ASSERT_TRUE(eventually([&] {
+    int waiting = 0;
+    return ::ioctl(reader, FIONREAD, &waiting) == 0 && waiting > 60'000;  // a pipe holds 64 KiB
+  }));
+  EXPECT_TRUE(writer->redirect(path("b.log")));
+  ASSERT_TRUE(eventually([&] { return writer->ring(0).readable()[0].empty(); }));
+  writer->ring(0).put("one\n");
+  writer->stop();
+  EXPECT_TRUE(read("b.log").ends_with("one\n"));
+  EXPECT_GT(writer->dropped(), 0u);
+  ::close(reader);
+}
+
+TEST_F(LogFile, ASocketWhoseReaderIsStuckHoldsNothingUp) {  // as a service manager's journal is
+  int ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  int saved = ::dup(STDOUT_FILENO);
+  ::dup2(ends[0], STDOUT_FILENO);
+  auto writer = open("stdout", 1, 1 << 21);
+  std::string line(1023, 'x');
+  line += '\n';
+  for (int i = 0; i < 2000; ++i) writer->ring(0).put(line);
+  Instant begun = SteadyClock::now();
+  writer->stop();
+  ::dup2(saved, STDOUT_FILENO);
+  EXPECT_LT(SteadyClock::now() - begun, 10s);
+  EXPECT_GT(writer->dropped(), 1000u);
+  for (int descriptor : {ends[0], ends[1], saved}) ::close(descriptor);
 }
 
 TEST_F(LogFile, ManyLinesOfManyWorkersArriveWhole) {

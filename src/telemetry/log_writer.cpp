@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,13 +27,13 @@ namespace {
 constexpr int nowhere = -1;
 constexpr int period_milliseconds = static_cast<int>(LogWriter::period / 1ms);
 
-// A pipe whose reader is stuck must not hold up the end of the process. O_NONBLOCK on our descriptor would be everybody's who
-// shares it, so a pipe is opened anew; where that is refused, and for what is no pipe, the descriptor serves as it is.
+// A reader that is stuck must not hold up the end of the process. O_NONBLOCK on our descriptor would be everybody's who shares
+// it, so a pipe or a terminal is opened anew; where that is refused, and for what is neither, the descriptor serves as it is.
 int open_standard(int descriptor) {
   struct stat kind{};
-  if (::fstat(descriptor, &kind) != 0 || !S_ISFIFO(kind.st_mode)) return descriptor;
+  if (::fstat(descriptor, &kind) != 0 || !(S_ISFIFO(kind.st_mode) || S_ISCHR(kind.st_mode))) return descriptor;
   std::string path = "/proc/self/fd/" + std::to_string(descriptor);
-  int own = ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+  int own = ::open(path.c_str(), O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
   return own < 0 ? descriptor : own;
 }
 
@@ -42,13 +43,22 @@ Result<int> open_destination(const std::string& to) {
   if (to == "none") return nowhere;
   if (to == "stdout") return open_standard(STDOUT_FILENO);
   if (to == "stderr") return open_standard(STDERR_FILENO);
-  int descriptor = ::open(to.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+  // O_NONBLOCK is for named pipes: one that nobody reads is an error and no wait, and a slow reader costs lines.
+  int descriptor = ::open(to.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
+  if (descriptor < 0 && errno == ENXIO) return failure(Code::invalid, Side::gateway, "access log " + to + ": nobody reads the pipe");
   if (descriptor < 0) return failure(Code::invalid, Side::gateway, "access log " + to + ": " + std::strerror(errno));
   return descriptor;
 }
 
 void close_destination(int descriptor) {
   if (descriptor > STDERR_FILENO) ::close(descriptor);
+}
+
+// A service manager's journal is a socket: it is written to without waiting, whatever flags it came with.
+ssize_t write_some(int descriptor, std::string_view text) {
+  ssize_t sent = ::send(descriptor, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent < 0 && errno == ENOTSOCK) return ::write(descriptor, text.data(), text.size());
+  return sent;
 }
 
 uint64_t lines_in(std::string_view text) {
@@ -106,7 +116,7 @@ Result<void> LogWriter::redirect(const std::string& to) {
     next_descriptor_ = *descriptor;
     to_ = to;
   }
-  wake();
+  reopen();  // ends a wait for a reader that is stuck, too
   return {};
 }
 
@@ -163,8 +173,8 @@ void LogWriter::drain_rings() {
 void LogWriter::write_lines(std::string_view lines) {
   if (descriptor_ == nowhere) return;
   while (!lines.empty()) {
-    if (line_open_ && ::write(descriptor_, "\n", 1) == 1) line_open_ = false;  // what was cut stays one broken line
-    ssize_t written = ::write(descriptor_, lines.data(), lines.size());
+    if (line_open_ && write_some(descriptor_, "\n") == 1) line_open_ = false;  // what was cut stays one broken line
+    ssize_t written = write_some(descriptor_, lines);
     if (written > 0) {
       torn_ = lines[static_cast<size_t>(written) - 1] != '\n';
       lines.remove_prefix(static_cast<size_t>(written));
@@ -178,9 +188,9 @@ void LogWriter::write_lines(std::string_view lines) {
 }
 
 // A pipe whose reader is slow. Meanwhile the rings fill, and what they cannot take is dropped there. False: the end does not
-// wait longer.
+// wait longer, or the log goes elsewhere from now on.
 bool LogWriter::wait_writable() {
-  while (SteadyClock::now() < flush_end_) {
+  while (SteadyClock::now() < flush_end_ && !reopen_wanted_) {
     pollfd waited{descriptor_, POLLOUT, 0};
     if (::poll(&waited, 1, period_milliseconds) > 0) return true;
     if (stopping_ && flush_end_ == never) flush_end_ = SteadyClock::now() + flush_max;

@@ -4,6 +4,7 @@
 #include "telemetry/metrics.h"
 
 #include <algorithm>
+#include <set>
 
 namespace portloom::telemetry {
 namespace {
@@ -34,11 +35,31 @@ std::string_view outcome_of(const pipeline::Record& record) {
 uint32_t Names::place_of(std::string_view name, size_t names_max) {
   auto found = places.find(name);
   if (found != places.end()) return found->second;
-  if (texts.size() >= names_max + 2) return other;
-  auto place = static_cast<uint32_t>(texts.size());
-  texts.emplace_back(name);
+  uint32_t place = 0;
+  if (!unused.empty()) {
+    place = unused.back();
+    unused.pop_back();
+    texts[place] = name;
+  } else {
+    if (texts.size() >= names_max + 2) return other;
+    place = static_cast<uint32_t>(texts.size());
+    texts.emplace_back(name);
+  }
   places.emplace(name, place);
   return place;
+}
+
+std::vector<uint32_t> Names::keep_only(const std::vector<std::string>& names) {
+  std::set<std::string_view> kept(names.begin(), names.end());
+  std::vector<uint32_t> gone;
+  for (uint32_t place = other + 1; place < texts.size(); ++place) {
+    if (texts[place].empty() || kept.contains(texts[place])) continue;
+    places.erase(texts[place]);
+    texts[place].clear();
+    gone.push_back(place);
+  }
+  unused.insert(unused.end(), gone.begin(), gone.end());
+  return gone;
 }
 
 MetricsShard::MetricsShard(size_t routes_max)
@@ -46,6 +67,24 @@ MetricsShard::MetricsShard(size_t routes_max)
       labels_(std::make_shared<Labels>()),
       listeners_(std::make_unique<Published<ListenerCell*>[]>(listeners_max + 2)),
       services_(std::make_unique<Published<ServiceCell*>[]>(services_max + 2)) {}
+
+void MetricsShard::use(std::shared_ptr<const Labels> labels) {
+  labels_ = std::move(labels);
+  for (auto& listener : owned_listeners_) {
+    for (uint32_t place : labels_->free_routes) {
+      listener->routes[place].store(nullptr);
+      listener->owned.erase(place);
+    }
+    for (auto& [place, cell] : listener->owned) {  // a service may have another place from now on
+      cell->service.clear();
+      cell->destination = nullptr;
+    }
+  }
+  for (uint32_t place : labels_->free_services) {
+    services_[place].store(nullptr);
+    owned_services_.erase(place);
+  }
+}
 
 MetricsShard::ListenerCell& MetricsShard::listener_cell(uint32_t place) {
   ListenerCell* cell = listeners_[place].own();
@@ -62,7 +101,7 @@ MetricsShard::RouteCell& MetricsShard::route_cell(const pipeline::Record& record
   uint32_t place = place_of(labels_->routes, labels_->route_places, record.route_index, record.route);
   RouteCell* cell = listener.routes[place].own();
   if (cell == nullptr) [[unlikely]] {
-    cell = listener.owned.emplace_back(std::make_unique<RouteCell>()).get();
+    cell = (listener.owned[place] = std::make_unique<RouteCell>()).get();
     listener.routes[place].store(cell);
   }
   return *cell;
@@ -72,7 +111,7 @@ MetricsShard::ServiceCell& MetricsShard::service_cell(std::string_view service) 
   uint32_t place = place_in(labels_->service_places, service);
   ServiceCell* cell = services_[place].own();
   if (cell == nullptr) [[unlikely]] {
-    cell = owned_services_.emplace_back(std::make_unique<ServiceCell>()).get();
+    cell = (owned_services_[place] = std::make_unique<ServiceCell>()).get();
     services_[place].store(cell);
   }
   return *cell;
@@ -128,6 +167,9 @@ std::shared_ptr<const Labels> Metrics::describe(const std::vector<std::string>& 
                                                 const std::vector<std::string>& services) {
   auto labels = std::make_shared<Labels>();
   places_.with([&](Places& places) {
+    places.open_listeners = {listeners.begin(), listeners.end()};
+    labels->free_routes = places.routes.keep_only(routes);
+    labels->free_services = places.services.keep_only(services);
     for (const std::string& name : listeners)
       labels->listeners.push_back({name, places.listeners.place_of(name, MetricsShard::listeners_max)});
     for (const std::string& name : routes) labels->routes.push_back({name, places.routes.place_of(name, routes_max_)});

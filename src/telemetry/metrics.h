@@ -1,13 +1,14 @@
 // telemetry/metrics.h
 //
 // Metrics: what the process counts, as the page /metrics shows it. Each worker counts into its own MetricsShard without a
-// locked instruction; render() sums the shards from any thread. Labels are interned by text, so totals live through a
-// reload; their number is bounded, and what is over the bound counts as "other".
+// locked instruction; render() sums the shards. Labels are interned by text, so totals live through a reload; their number is
+// bounded, and what is over the bound counts as "other". With a reload the series of routes and services that are no more end.
 #pragma once
 
 #include <array>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,9 @@ struct Labels {
   std::map<std::string, uint32_t, std::less<>> listener_places;
   std::map<std::string, uint32_t, std::less<>> route_places;
   std::map<std::string, uint32_t, std::less<>> service_places;
+  // Places whose names are no more: each worker empties them before it counts by these labels.
+  std::vector<uint32_t> free_routes;
+  std::vector<uint32_t> free_services;
 };
 
 // Names in the order of their places. Place 0 is "", place 1 "other".
@@ -44,7 +48,10 @@ struct Names {
   static constexpr uint32_t other = 1;
   std::vector<std::string> texts = {"", "other"};
   std::map<std::string, uint32_t, std::less<>> places = {{"", 0}, {"other", 1}};
+  std::vector<uint32_t> unused;  // places without a name
   uint32_t place_of(std::string_view name, size_t names_max);
+  // Forgets the names that are not among these; their places.
+  std::vector<uint32_t> keep_only(const std::vector<std::string>& names);
 };
 
 // One worker's counts.
@@ -53,8 +60,9 @@ class MetricsShard final : public pipeline::RecordSink, public pipeline::Gauges 
   static constexpr size_t listeners_max = 64;
   static constexpr size_t services_max = 4096;
 
-  // The worker. From now on records are those of this snapshot; late ones of an older snapshot are found by their names.
-  void use(std::shared_ptr<const Labels> labels) { labels_ = std::move(labels); }
+  // The worker, while nobody renders (the control thread, which does, waits for it). From now on records are those of this
+  // snapshot; late ones of an older snapshot are found by their names, or count as "other" where the name is no more.
+  void use(std::shared_ptr<const Labels> labels);
   void write(const pipeline::Record& record) override;
   void connections(std::string_view listener, int change) override;
   void accept_paused(std::string_view listener) override;
@@ -81,7 +89,7 @@ class MetricsShard final : public pipeline::RecordSink, public pipeline::Gauges 
     Counter handshakes_failed;
     std::array<Counter, pipeline::refused_count> refused;  // by reason
     std::unique_ptr<Published<RouteCell*>[]> routes;       // by route place; a cell is made with its first record
-    std::vector<std::unique_ptr<RouteCell>> owned;
+    std::map<uint32_t, std::unique_ptr<RouteCell>> owned;  // by route place
   };
   explicit MetricsShard(size_t routes_max);
   ListenerCell& listener_cell(uint32_t place);
@@ -95,8 +103,8 @@ class MetricsShard final : public pipeline::RecordSink, public pipeline::Gauges 
   std::shared_ptr<const Labels> labels_;
   std::unique_ptr<Published<ListenerCell*>[]> listeners_;  // by listener place
   std::vector<std::unique_ptr<ListenerCell>> owned_listeners_;
-  std::unique_ptr<Published<ServiceCell*>[]> services_;  // by service place
-  std::vector<std::unique_ptr<ServiceCell>> owned_services_;
+  std::unique_ptr<Published<ServiceCell*>[]> services_;              // by service place
+  std::map<uint32_t, std::unique_ptr<ServiceCell>> owned_services_;  // by service place
 };
 
 class Metrics {
@@ -105,14 +113,15 @@ class Metrics {
   Metrics(size_t workers, size_t routes_max);
 
   MetricsShard& shard(size_t worker) { return *shards_[worker]; }
-  // Any thread, once per snapshot; then shard.use() on each worker. Names by index; services in any order.
+  // The thread that renders, once per snapshot; then shard.use() on each worker before the next call of either. Names by
+  // index; services in any order.
   std::shared_ptr<const Labels> describe(const std::vector<std::string>& listeners, const std::vector<std::string>& routes,
                                          const std::vector<std::string>& services);
   // Any thread.
   void config_loaded(std::string hash, WallTime when);
   void config_refused();
 
-  // Any thread: appends the page. StatusSources (endpoints, breakers, the log) add theirs behind it.
+  // Appends the page. StatusSources (endpoints, breakers, the log) add theirs behind it.
   void render(std::string& page) const;
 
  private:
@@ -125,6 +134,7 @@ class Metrics {
     Names listeners;
     Names routes;
     Names services;
+    std::set<std::string, std::less<>> open_listeners;  // of the snapshot in force: shown from the start
   };
   struct RouteTotal;
   std::vector<RouteTotal> route_totals(const Places& places) const;

@@ -45,7 +45,9 @@ std::vector<Metrics::RouteTotal> Metrics::route_totals(const Places& places) con
         const auto* cell = door == nullptr ? nullptr : door->routes[route].load();
         if (cell == nullptr) continue;
         if (total == nullptr) total = &totals.emplace_back(RouteTotal{places.listeners.texts[listener], places.routes.texts[route]});
-        add_to(total->requests, cell->requests);
+        cell->requests.each([&](std::string_view service, uint32_t status, uint64_t count) {
+          if (places.services.places.contains(service)) total->requests[{std::string(service), status}] += count;
+        });
         add_to(total->verdicts, cell->verdicts);
         add_to(total->degraded, cell->degraded);
         cell->duration.add_to(total->duration);
@@ -115,7 +117,7 @@ void Metrics::render_listeners(Page& page, const Places& places) const {
   std::vector<DoorTotal> totals;
   for (size_t listener = 0; listener < places.listeners.texts.size(); ++listener) {
     DoorTotal total{places.listeners.texts[listener]};
-    bool seen = listener > Names::other;  // a described listener is shown from the start
+    bool seen = places.open_listeners.contains(total.name);
     for (const auto& shard : shards_) {
       const auto* door = shard->listeners_[listener].load();
       if (door == nullptr) continue;
