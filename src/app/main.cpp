@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "app/commands.h"
+#include "app/manual.h"
 #include "app/process.h"
 #include "config/commands.h"
 
@@ -100,6 +101,8 @@ int main(int argc, char** argv) {
   CLI::App* demo = app.add_subcommand("demo", "Start a shop of seven services with the gateway in front, on this machine.");
   demo->add_option("--port", port, "the gateway's port; 0 takes a free one");
 
+  app::Manual manual(app);
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -119,6 +122,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (*key_new) return app::key_new(consumer, std::cout, std::cerr);
+  if (std::optional<int> status = manual.run()) return *status;
   if (*demo) return app::demo(port);
   return run(run_options);
 }
