@@ -195,6 +195,8 @@ TEST(Problem, EveryCodeHasItsSectionInTheDocument) {
     std::string opening = "**" + std::to_string(type.status) + " · " + std::string(type.title) + ".** " + std::string(type.sentence);
     EXPECT_NE(section.find(opening), std::string::npos) << name_of(type.code) << " should begin with\n" << opening;
     EXPECT_TRUE(titles.insert(type.title).second) << type.title;
+    for (std::string_view part : {"\n- *Who acts:* ", "\n- *What to do:* ", "\n- *Look at:* "})
+      EXPECT_NE(section.find(part), std::string::npos) << type.type() << " lacks" << part;
   }
   size_t sections = 0;
   for (size_t at = page.find("\n## "); at != std::string::npos; at = page.find("\n## ", at + 1)) ++sections;
