@@ -5,6 +5,7 @@
 #include "http/chunked.h"
 #include "http/framing.h"
 #include "http/parser.h"
+#include "http/trace_context.h"
 #include "http/writer.h"
 
 namespace portloom::http {
@@ -62,6 +63,26 @@ void chunks(benchmark::State& state) {
   state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(body.size()));
 }
 BENCHMARK(chunks);
+
+// What each request pays for its trace: one that begins (and is taken off again, for the next turn), and one that goes on.
+void trace_begun(benchmark::State& state) {
+  Random random{1};
+  Headers headers;
+  headers.add(Name::host, "shop.example");
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(continue_trace(headers, random, true));
+    headers.remove(Name::traceparent);
+  }
+}
+BENCHMARK(trace_begun);
+
+void trace_goes_on(benchmark::State& state) {
+  Random random{1};
+  Headers headers;
+  headers.add(Name::traceparent, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  for (auto _ : state) benchmark::DoNotOptimize(continue_trace(headers, random, true));
+}
+BENCHMARK(trace_goes_on);
 
 }  // namespace
 }  // namespace portloom::http

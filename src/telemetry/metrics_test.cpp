@@ -143,8 +143,8 @@ TEST(Metrics, SeriesOfWhatIsNoMoreEndWithAReload) {
   metrics.shard(1).write(make({.route = "GET /a", .index = 0, .service = "users"}));  // was matched before the swap
   std::string page;
   metrics.render(page);
-  EXPECT_FALSE(has(page, "GET /a")) << page;
-  EXPECT_FALSE(has(page, R"(service="users")"));
+  EXPECT_EQ(page.find("GET /a"), page.npos) << page;
+  EXPECT_EQ(page.find("users"), page.npos);
   EXPECT_TRUE(has(page, R"(portloom_requests_total{listener="edge",route="GET /b",service="orders",status="200"} 3)"));
   EXPECT_TRUE(has(page, R"(portloom_requests_total{listener="edge",route="GET /c",service="stock",status="200"} 1)"));
   EXPECT_TRUE(has(page, R"(portloom_request_duration_seconds_count{listener="edge",route="other"} 1)"));
