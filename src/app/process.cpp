@@ -236,6 +236,7 @@ Result<void> Process::start_workers() {
     settings.metrics = metrics_.get();
     settings.admission = &admission_;
     settings.ticket_keys = ticket_keys_;
+    settings.tell = [this](std::string line) { loop_->mailbox().post([line = std::move(line)] { say(line); }); };  // writing may block
     workers_.push_back(std::make_unique<Worker>(settings));
     if (Result<void> started = workers_.back()->start(blueprint_, binds_, states_, labels); !started) return started;
   }

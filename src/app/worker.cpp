@@ -59,6 +59,7 @@ void Worker::run(std::shared_ptr<const Blueprint> blueprint, std::vector<io::Add
 
 Result<void> Worker::open(const Blueprint& blueprint, std::vector<io::Address>& binds, policy::States& states,
                           std::shared_ptr<const telemetry::Labels> labels) {
+  workplace_.notices = &notices_;
   workplace_.admission = settings_.admission;
   workplace_.random = Random(random_seed());
   telemetry::MetricsShard& shard = settings_.metrics->shard(settings_.index);

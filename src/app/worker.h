@@ -29,8 +29,9 @@ class Worker {
     telemetry::Metrics* metrics = nullptr;
     server::Admission* admission = nullptr;
     std::shared_ptr<const io::TicketKeys> ticket_keys;
+    std::function<void(std::string)> tell;  // a line for whoever runs the process; called on the worker
   };
-  explicit Worker(Settings settings) : settings_(std::move(settings)) {}
+  explicit Worker(Settings settings) : settings_(std::move(settings)), notices_(settings_.tell) {}
   ~Worker() { stop(); }
 
   // Starts the thread and waits until its ports are open. `binds` gets the ports that were chosen for port 0.
@@ -70,6 +71,7 @@ class Worker {
 
   // The worker's own.
   std::vector<std::shared_ptr<const Blueprint>> blueprints_;  // what plans that may still be in use refer to
+  server::Notices notices_;
   server::Workplace workplace_;
   telemetry::Fanout sinks_;
   std::unique_ptr<telemetry::AccessLog> access_log_;

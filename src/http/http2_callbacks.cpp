@@ -26,8 +26,10 @@ struct Http2Session::Callbacks {
   static int begin_frame(nghttp2_session*, const nghttp2_frame_hd* head, void* user) {
     Http2Session& self = of(user);
     if (head->type == NGHTTP2_PRIORITY) self.count(self.controls_);
-    return 0;
+    return verdict(self);
   }
+  // Once there is to be calm nothing more of what came is looked at.
+  static int verdict(const Http2Session& self) { return self.calm_due_ ? NGHTTP2_ERR_CALLBACK_FAILURE : 0; }
   static int begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     Http2Session& self = of(user);
     if (frame->hd.type != NGHTTP2_HEADERS) return 0;
@@ -40,13 +42,17 @@ struct Http2Session::Callbacks {
   }
   static int header(nghttp2_session* session, const nghttp2_frame* frame, nghttp2_rcbuf* name, nghttp2_rcbuf* value, uint8_t, void* user) {
     if (Http2Stream* to = stream(session, frame->hd.stream_id, user)) to->on_field(name, value);
-    return 0;
+    return verdict(of(user));
   }
   static int invalid_header(nghttp2_session* session, const nghttp2_frame* frame, nghttp2_rcbuf*, nghttp2_rcbuf*, uint8_t, void* user) {
     if (Http2Stream* to = stream(session, frame->hd.stream_id, user)) to->on_invalid_field();
     return 0;
   }
   static int frame_received(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    take_frame(session, frame, user);
+    return verdict(of(user));
+  }
+  static void take_frame(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     Http2Session& self = of(user);
     bool ack = (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0;
     switch (frame->hd.type) {
@@ -60,31 +66,31 @@ struct Http2Session::Callbacks {
           else if (self.role_ == Role::server && frame->headers.cat == NGHTTP2_HCAT_HEADERS)
             to->on_malformed("trailers that do not end the request");  // RFC 9113 §8.1
         }
-        return 0;
+        return;
       case NGHTTP2_DATA:
         if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
           if (Http2Stream* to = stream(session, frame->hd.stream_id, user)) to->on_input_end();
         } else if (frame->hd.length == 0 || frame->hd.length == frame->data.padlen) {
           self.count(self.controls_);
         }
-        return 0;
-      case NGHTTP2_RST_STREAM: self.count(self.resets_); return 0;
+        return;
+      case NGHTTP2_RST_STREAM: self.count(self.resets_); return;
       case NGHTTP2_SETTINGS:
         self.settled_ = true;
         if (!ack) {
           self.count(self.controls_);
           self.on_settings();
         }
-        return 0;
+        return;
       case NGHTTP2_PING:
         if (ack)
           self.on_pong();
         else
           self.count(self.controls_);
-        return 0;
-      case NGHTTP2_GOAWAY: self.on_goaway(); return 0;
-      case NGHTTP2_PRIORITY: return 0;  // counted
-      default: self.count(self.controls_); return 0;
+        return;
+      case NGHTTP2_GOAWAY: self.on_goaway(); return;
+      case NGHTTP2_PRIORITY: return;  // counted
+      default: self.count(self.controls_); return;
     }
   }
   static int data_received(nghttp2_session* session, uint8_t, int32_t id, const uint8_t* data, size_t size, void* user) {

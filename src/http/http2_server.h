@@ -25,7 +25,7 @@ class Http2ServerStream final : public ServerStream, public Http2Stream, public 
   bool broken() const override { return over(); }
   Task<bool> reply(Response& response, const Headers& extra) override;
   std::unique_ptr<ByteStream> tunnel() override { return std::make_unique<Http2Bytes>(*this); }
-  // One request is all there is; what the client still sends of it is not wanted (RFC 9113 §8.1).
+  // One request is all there is; what the client still sends of it is not wanted (RFC 9113 §8.1), which it is told after a moment.
   Task<bool> finish() override;
   std::string_view protocol() const override { return "HTTP/2"; }
 

@@ -96,6 +96,12 @@ Bytes Http2Stream::take(size_t bytes_max) {
   return bytes;
 }
 
+void Http2Stream::discard_input() {
+  size_t size = input_.view().size();
+  input_.consume(size);
+  session_.read_off(*this, size, false);
+}
+
 Task<Result<Bytes>> Http2Stream::read_body() {
   while (true) {
     if (!input_.empty()) {

@@ -74,6 +74,7 @@ class Http2Stream : public Link {
   bool over() const { return closed_ || lost_; }
   bool input_ended() const { return input_ended_; }
   Bytes take(size_t bytes_max);
+  void discard_input();  // grants nothing for it
 
   Http2Session& session_;
   int32_t id_;

@@ -18,6 +18,7 @@ constexpr size_t read_at_once = 64 * 1024;     // plaintext of one completion, i
 constexpr size_t write_at_once = 64 * 1024;    // plaintext of one send
 constexpr size_t cipher_bulk_min = 18 * 1024;  // asked for below in body mode: a whole record
 constexpr size_t cipher_bulk_max = 64 * 1024;
+constexpr uint8_t handshakes_max = 32;     // KeyUpdate and refused renegotiation without plaintext between them
 constexpr size_t output_max = 256 * 1024;  // unsent: only a peer that provokes answers and does not read them gets there
 
 }  // namespace
@@ -65,7 +66,18 @@ int SecureChannel::write_cipher(BIO* bio, const char* from, int size) {
 
 long SecureChannel::control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
 
+// KeyUpdate (RFC 8446 §4.6.3), and in TLS 1.2 every record of a handshake: each makes us work and perhaps answer, for nothing.
+void SecureChannel::note_message(int sent, int, int kind, const void* bytes, size_t size, SSL*, void* channel) {
+  auto& self = *static_cast<SecureChannel*>(channel);
+  if (sent != 0 || size == 0) return;
+  int first = *static_cast<const unsigned char*>(bytes);
+  bool update = kind == SSL3_RT_HANDSHAKE && first == SSL3_MT_KEY_UPDATE;
+  bool record = kind == SSL3_RT_HEADER && first == SSL3_RT_HANDSHAKE;
+  if ((update || record) && ++self.handshakes_ > handshakes_max) self.flooded_ = true;
+}
+
 size_t SecureChannel::take_cipher(char* to, size_t size) {
+  if (flooded_) return 0;
   std::string_view input = inner_.input();
   if (!input.empty()) {
     size_t part = std::min(size, input.size());
@@ -106,6 +118,8 @@ Bytes SecureChannel::take_output() {
 void SecureChannel::stand() {
   inner_.above = this;
   inner_.reader = inner_.writer = nullptr;
+  SSL_set_msg_callback(ssl_, note_message);
+  SSL_set_msg_callback_arg(ssl_, this);
   if (!inner_.departure.is_set()) return;
   peer_departed();
 }
@@ -120,7 +134,15 @@ void SecureChannel::note_end_below() {
 bool SecureChannel::read_plain(char* to, size_t size, size_t& got) {
   ERR_clear_error();
   int outcome = SSL_read_ex(ssl_, to, size, &got);
-  if (outcome == 1) return true;
+  if (flooded_) {
+    broken = true;
+    loop.announce_departure(*this);
+    return false;
+  }
+  if (outcome == 1) {
+    handshakes_ = 0;
+    return true;
+  }
   switch (SSL_get_error(ssl_, outcome)) {
     case SSL_ERROR_WANT_READ: note_end_below(); break;
     case SSL_ERROR_ZERO_RETURN:

@@ -52,6 +52,7 @@ class SecureChannel final : public Channel, public Transport, public Layer {
   static int read_cipher(BIO* bio, char* to, int size);
   static int write_cipher(BIO* bio, const char* from, int size);
   static long control(BIO* bio, int command, long number, void* pointer);
+  static void note_message(int sent, int version, int kind, const void* bytes, size_t size, SSL* ssl, void* self);
   size_t take_cipher(char* to, size_t size);
   bool append_cipher(std::string_view bytes);
 
@@ -80,6 +81,8 @@ class SecureChannel final : public Channel, public Transport, public Layer {
   ReadyNode marker_;  // the reader of `inner_` as its engine sees it; never made ready
   Bytes output_;      // enciphered; its size is the capacity
   uint32_t output_bytes_ = 0;
+  uint8_t handshakes_ = 0;  // messages since the last plaintext
+  bool flooded_ = false;
   bool polling_ = false;
   bool pumping_ = false;
   bool answering_ = false;

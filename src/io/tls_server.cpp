@@ -143,6 +143,8 @@ Result<void> TlsServerContext::add(const TlsServerMaterial::Choice& choice) {
   SSL_CTX_set_app_data(context, this);
   int version = material_->version_min == TlsVersion::tls1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
   SSL_CTX_set_min_proto_version(context, version);
+  // Our order of suites, and ChaCha20 for who puts it first: a client without AES in hardware.
+  SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
   for (uint16_t index : choice) {
     const Certificate& certificate = *material_->entries[index].certificate;
     if (Result<void> used = use_certificate(context, certificate); !used) return used;
@@ -227,7 +229,10 @@ Task<Result<Socket>> accept_tls(Socket raw, std::shared_ptr<TlsServerContext> co
   SSL_set_accept_state(ssl);
   auto secure = std::make_unique<SecureChannel>(ssl, raw.channel(), context);
   Result<void> shaken = co_await shake_hands(raw, *secure, Side::client, deadline);
-  if (!shaken) co_return std::unexpected(std::move(shaken.error()));
+  if (!shaken) {
+    if (!greeting.server_name.empty()) shaken.error().detail += " (it asked for " + greeting.server_name + ")";
+    co_return std::unexpected(std::move(shaken.error()));
+  }
   SSL_set_app_data(ssl, nullptr);
   facts = facts_of(ssl);
   facts.server_name = std::move(greeting.server_name);

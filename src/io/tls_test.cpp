@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "async/scope.h"
+#include "io/secure_channel.h"
 #include "testing/authority.h"
 #include "testing/sim_loop.h"
 
@@ -297,6 +298,70 @@ TEST_P(Tls, CloseNotifyIsTheEndAndAReleaseSendsIt) {
     ends.scope.spawn(say, &ends.client.socket, "thanks", nullptr);
     ASSERT_TRUE(run([&] { return end.has_value(); }));
     EXPECT_EQ(answer, "thanks");
+  }
+}
+
+// ---- Faults ----
+
+TEST_P(Tls, GarbageIsNoHandshake) {
+  for (const std::string& garbage : {std::string("\x16\x03\x01\x00\x05hello", 10), std::string("SSH-2.0-x\r\n"),
+                                     std::string("\x80\x2e\x01\x03\x01") + std::string(46, 'z')}) {
+    End server;
+    Scope scope;
+    scope.spawn(serve, listener.get(), server_of(material_of({pair})), &server);
+    std::optional<Result<Socket>> raw;
+    auto dial = [](Address address, std::optional<Result<Socket>>* to) -> Task<void> { to->emplace(co_await connect(address)); };
+    scope.spawn(dial, listener->address(), &raw);
+    ASSERT_TRUE(run([&] { return raw.has_value(); }));
+    bool sent = false;
+    scope.spawn(say, &**raw, garbage, &sent);
+    ASSERT_TRUE(run([&] { return server.done; }));
+    EXPECT_EQ(server.error.code, Code::bad_request) << server.error.detail;
+    EXPECT_TRUE(server.error.detail.starts_with("TLS: ")) << server.error.detail;
+  }
+}
+
+TEST_P(Tls, SilentHandshakeEndsInTime) {
+  if (sim == nullptr) return;  // in virtual time
+  End server;
+  Scope scope;
+  scope.spawn(serve, listener.get(), server_of(material_of({pair})), &server);
+  std::optional<Result<Socket>> raw;
+  auto dial = [](Address address, std::optional<Result<Socket>>* to) -> Task<void> { to->emplace(co_await connect(address)); };
+  scope.spawn(dial, listener->address(), &raw);
+  Instant begun = sim->now();
+  ASSERT_TRUE(run([&] { return server.done; }));
+  EXPECT_EQ(server.error.code, Code::request_timeout);
+  EXPECT_GE(sim->now() - begun, 10s);
+}
+
+TEST_P(Tls, ClientThatDoesNotBelieveUsIsTheReason) {
+  Authority other("another");
+  End server, client;
+  Scope scope;
+  scope.spawn(serve, listener.get(), server_of(material_of({pair})), &server);
+  scope.spawn(call, listener->address(), client_of({.authorities = authorities_of(other.pem())}), "shop.example", &client);
+  ASSERT_TRUE(run([&] { return client.done; }));
+  EXPECT_FALSE(client.good());
+  EXPECT_NE(client.error.detail.find("certificate"), std::string::npos) << client.error.detail;
+}
+
+// A peer may change its keys now and then, and not all the time (each time costs us more than it).
+TEST_P(Tls, KeyUpdatesAreBounded) {
+  for (int count : {20, 100}) {
+    Joined ends;
+    JOIN(ends, server_of(material_of({pair})), client_of({.authorities = authorities_of(authority.pem())}));
+    SSL* ssl = static_cast<SecureChannel&>(ends.client.socket.channel()).ssl();
+    for (int i = 0; i < count; ++i) {
+      ASSERT_EQ(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+      ASSERT_EQ(SSL_do_handshake(ssl), 1);
+    }
+    std::string heard;
+    std::optional<Arrival> last;
+    ends.scope.spawn(hear, &ends.server.socket, size_t{5}, &heard, &last);
+    ends.scope.spawn(say, &ends.client.socket, "hello", nullptr);
+    ASSERT_TRUE(run([&] { return last.has_value(); }));
+    EXPECT_EQ(*last, count < 32 ? Arrival::bytes : Arrival::broken) << count;
   }
 }
 

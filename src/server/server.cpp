@@ -122,7 +122,7 @@ Task<void> Server::serve_tls(Server* self, std::unique_ptr<Connection> connectio
   std::shared_ptr<io::TlsServerContext> context = connection->door->tls;
   Result<io::Socket> secured = co_await io::accept_tls(std::move(raw), context, deadline, *facts);
   if (!secured) {
-    if (self->workplace_.gauges != nullptr) self->workplace_.gauges->handshake_failed(connection->door->name);
+    self->note_failed(*connection, secured.error());
     co_return;
   }
   connection->tls = std::move(facts);
@@ -133,6 +133,15 @@ Task<void> Server::serve_tls(Server* self, std::unique_ptr<Connection> connectio
     self->scope_.spawn(serve_http2, self, std::move(connection), std::move(*secured));
   else
     self->scope_.spawn(serve_http1, self, std::move(connection), std::move(*secured), agreed.empty());
+}
+
+// The reason is OpenSSL's, or the alert that the client sent.
+void Server::note_failed(const Connection& connection, const Error& error) {
+  const std::string& listener = connection.door->name;
+  if (workplace_.gauges != nullptr) workplace_.gauges->handshake_failed(listener);
+  if (workplace_.notices == nullptr) return;
+  workplace_.notices->note("tls handshake failed listener=" + listener + " client=" + connection.peer.text + " reason=\"" + error.detail +
+                           '"');
 }
 
 bool Server::speaks_plainly(const Connection& connection) { return connection.door->tls != nullptr && connection.tls == nullptr; }

@@ -19,6 +19,7 @@
 #include "pipeline/plan.h"
 #include "pipeline/ports.h"
 #include "server/admission.h"
+#include "server/notices.h"
 
 namespace portloom::server {
 
@@ -27,6 +28,7 @@ struct Workplace {
   pipeline::Plan* plan = nullptr;  // the plan in force
   pipeline::RecordSink* sink = nullptr;
   pipeline::Gauges* gauges = nullptr;
+  Notices* notices = nullptr;
   Admission* admission = nullptr;  // of the whole process
   Random random{0};
 };
@@ -72,6 +74,7 @@ class Server {
   struct Connection;
   static Task<void> accept(Server* self);
   static Task<void> serve_proxied(Server* self, std::unique_ptr<Connection> connection, io::Socket raw);
+  void note_failed(const Connection& connection, const Error& error);
   static Task<void> serve_tls(Server* self, std::unique_ptr<Connection> connection, io::Socket raw);
   static Task<void> serve_http1(Server* self, std::unique_ptr<Connection> connection, io::Socket socket, bool preface);
   static Task<void> serve_http2(Server* self, std::unique_ptr<Connection> connection, io::Socket socket);

@@ -192,6 +192,21 @@ class Programs(Door):
         self.assertTrue(replies[101][1].startswith("500000 "))
 
 
+@needs("chromium")  # 300 MB that ./dev test does not fetch: apt-get install chromium
+class Browser(Door):
+    def test_chromium(self):
+        page = "<!doctype html><title>t</title>" + "".join(f"<script src=/s{i}.js></script>" for i in range(20))
+        scripts = 'document.title += ".";'
+        self.behind.answer = lambda request: (ok(page, "Content-Type: text/html") if request.target == "/" else
+                                              ok(scripts, "Content-Type: text/javascript"))
+        port = self.edge.addresses["edge"][1]
+        out = subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--ignore-certificate-errors", "--dump-dom",
+                              "--user-data-dir=" + self.folder(), f"--host-resolver-rules=MAP shop.test 127.0.0.1:{port}",
+                              f"https://shop.test:{port}/"], capture_output=True, text=True, timeout=5 * PATIENCE, check=False)
+        self.assertIn("<title>t" + 20 * "." + "</title>", out.stdout, out.stderr[-2000:])
+        self.assertEqual({record["protocol"] for record in self.edge.records(21)}, {"HTTP/2"})
+
+
 class OddClients(Door):
     @needs("curl")
     def test_answer_in_the_middle_of_an_upload(self):
@@ -203,9 +218,11 @@ class OddClients(Door):
         body = os.path.join(self.folder(), "body")
         with open(body, "wb") as file:
             file.write(os.urandom(5_000_000))
-        for _ in range(5):
-            out = self.curl("--http2", "-w", " %{http_code}", "-T", body, self.url() + "/up")
-            self.assertEqual((out.returncode, out.stdout), (0, "no 501"), out.stderr)
+        for listener, version in (("edge", "--http2"), ("plain", "--http2-prior-knowledge")):
+            for how in ("-T", "--data-binary"):
+                for _ in range(3):
+                    out = self.curl(version, "-w", " %{http_code}", how, body if how == "-T" else "@" + body, self.url(listener) + "/up", listener=listener)
+                    self.assertEqual((out.returncode, out.stdout), (0, "no 501"), out.stderr)
 
     @needs_h2
     def test_half_closed_client_gets_its_answer(self):

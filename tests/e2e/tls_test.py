@@ -7,9 +7,10 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 import unittest
 
-from authority import Authority
+from authority import Authority, openssl
 from gateway import PATIENCE, Client, GatewayTest, needs, ok, run, until
 
 
@@ -148,6 +149,69 @@ class Certificates(Door):
         out = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.port(gateway)}", "-tls1_2", "-CAfile", self.at("ca.pem")],
                              input="R\n", capture_output=True, text=True, timeout=PATIENCE, check=False)
         self.assertIn("no renegotiation", out.stderr)
+
+
+class Staples(Door):
+    def staple(self):
+        """A good OCSP response about a.pem, as `openssl ocsp` writes it."""
+        serial = openssl("x509", "-noout", "-serial", "-in", self.at("a.pem")).stdout.decode().strip().split("=")[1]
+        with open(self.at("index"), "w", encoding="ascii") as file:
+            file.write(f"V\t491231235959Z\t\t{serial}\tunknown\t/CN=a\n")
+        openssl("ocsp", "-issuer", self.at("ca.pem"), "-cert", self.at("a.pem"), "-reqout", self.at("request"))
+        openssl("ocsp", "-index", self.at("index"), "-CA", self.at("ca.pem"), "-rsigner", self.at("ca.pem"), "-rkey", self.at("ca.key"),
+                "-reqin", self.at("request"), "-respout", self.at("a.der"), "-ndays", "7")
+
+    def said_by_s_client(self, gateway):
+        return subprocess.run(["openssl", "s_client", "-status", "-connect", f"127.0.0.1:{self.port(gateway)}", "-servername", "a.test",
+                               "-CAfile", self.at("ca.pem")], input="", capture_output=True, text=True, timeout=PATIENCE, check=False).stdout
+
+    def test_response_is_stapled_while_it_fits(self):
+        self.authority.issue("a", "a.test")
+        self.staple()
+        gateway = self.start_gateway(self.pair("a", f", ocsp: {self.at('a.der')}"))
+        said = self.said_by_s_client(gateway)
+        self.assertIn("OCSP Response Status: successful", said)
+        self.assertIn("Cert Status: good", said)
+        self.authority.issue("a", "a.test")  # another certificate: the response is about the old one
+        self.assertTrue(gateway.reload())
+        self.assertTrue(gateway.said("is not used: it is about another certificate"))
+        self.assertIn("OCSP response: no response sent", self.said_by_s_client(gateway))
+
+
+class Failures(Door):
+    def fail(self, gateway, count=1):
+        for _ in range(count):
+            with self.assertRaises(ssl.SSLError):
+                self.connect(gateway, "a.test", ssl.create_default_context())
+
+    def test_a_failed_handshake_has_a_line_with_its_reason(self):
+        self.authority.issue("a", "a.test")
+        gateway = self.start_gateway(self.pair("a"))
+        self.fail(gateway)
+        self.assertTrue(gateway.said("tls handshake failed listener=edge client=127.0.0.1 reason="))
+        line = next(line for line in gateway.lines if "handshake failed" in line)
+        self.assertIn("unknown ca", line)
+        self.assertIn("a.test", line)
+
+    def test_a_flood_of_them_does_not_flood_the_log(self):
+        self.authority.issue("a", "a.test")
+        gateway = self.start_gateway(self.pair("a"))
+        began = time.monotonic()
+        self.fail(gateway, 100)
+        seconds = time.monotonic() - began
+        self.assertEqual(self.ask(self.connect(gateway, "a.test")), 200)
+        lines = sum("handshake failed" in line for line in gateway.lines)
+        self.assertLessEqual(lines, 2 * 5 * (int(seconds) + 2))  # two workers, five a second
+        self.assertGreater(lines, 0)
+
+    def test_garbage_and_silence(self):
+        self.authority.issue("a", "a.test")
+        gateway = self.start_gateway(self.pair("a"))
+        for garbage in (b"\x16\x03\x01\x00\x05hello", b"\x00" * 100, b"\x16\x03\x01\xff\xff" + b"x" * 70000):
+            client = self.client(gateway)
+            client.send(garbage)
+            client.rest()
+        self.assertEqual(self.ask(self.connect(gateway, "a.test")), 200)
 
 
 class Clients(Door):
