@@ -6,8 +6,12 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/random.h"
 #include "base/text.h"
 #include "pipeline/fixed_answer.h"
+#include "pipeline/redirect.h"
+#include "pipeline/rewrite.h"
+#include "pipeline/split.h"
 
 namespace portloom::app {
 namespace {
@@ -73,17 +77,27 @@ Result<std::shared_ptr<const pipeline::RouteTable>> compile_routes(const config:
 }
 
 pipeline::Service& make_destination(const data::Part& to, pipeline::Plan& plan) {
-  if (const auto* service = to.as<config::ServiceDestination>()) {
-    pipeline::Service* chain = plan.service(service->service);
+  auto own = [&](std::unique_ptr<pipeline::Service> made) -> pipeline::Service& {
+    plan.owned_services.push_back(std::move(made));
+    return *plan.owned_services.back();
+  };
+  auto service = [&](const std::string& name, const config::Rewrite& changes) -> pipeline::Service& {
+    pipeline::Service* chain = plan.service(name);
     CHECK(chain != nullptr);
-    return *chain;
+    return changes.empty() ? *chain : own(std::make_unique<pipeline::Rewrite>(changes, *chain));
+  };
+  if (const auto* one = to.as<config::ServiceDestination>()) return service(one->service, *one);
+  if (const auto* several = to.as<config::SplitDestination>()) {
+    std::vector<pipeline::Split::Side> sides;
+    for (const config::SplitSide& side : several->split) sides.push_back({&service(side.service, side), side.service, side.share.fraction});
+    std::vector<data::Expression> by;
+    for (const std::string& text : several->by) by.push_back(*data::Expression::parse(text));
+    return own(std::make_unique<pipeline::Split>(sides, std::move(by), random_seed()));
   }
+  if (const auto* redirect = to.as<config::RedirectDestination>()) return own(std::make_unique<pipeline::Redirect>(*redirect));
   const auto* answer = to.as<config::ResponseDestination>();
   CHECK(answer != nullptr);
-  http::Headers headers;
-  for (const auto& [name, value] : answer->headers) headers.add(name, value);
-  plan.owned_services.push_back(std::make_unique<pipeline::FixedAnswer>(answer->status, std::move(headers), answer->body.value_or("")));
-  return *plan.owned_services.back();
+  return own(std::make_unique<pipeline::FixedAnswer>(*answer));
 }
 
 }  // namespace portloom::app

@@ -21,6 +21,7 @@ std::string_view name_of(Code code) {
     case Code::not_found: return "not_found";
     case Code::method_not_allowed: return "method_not_allowed";
     case Code::misdirected: return "misdirected";
+    case Code::missing_input: return "missing_input";
     case Code::rate_limited: return "rate_limited";
     case Code::overloaded: return "overloaded";
     case Code::refused: return "refused";

@@ -27,6 +27,7 @@ enum class Code : uint8_t {
   not_found,
   method_not_allowed,
   misdirected,
+  missing_input,  // the request lacks a value that the configuration needs
   rate_limited,
   overloaded,  // a bound of ours was reached: connections, memory, queue
   refused,     // the upstream refused the connection or was not reachable

@@ -159,16 +159,6 @@ void Route::check(data::Checker& checker) const {
   if (group && routes.empty()) checker.error("routes", "a group without routes");
 }
 
-void ResponseDestination::check(data::Checker& checker) const {
-  if (body && (status == 204 || status == 205 || status == 304)) checker.error("body", "status " + std::to_string(status) + " has no body");
-  for (const auto& [name, content] : headers) {
-    for (std::string_view ours : {"content-length", "transfer-encoding", "connection"})
-      if (equals_ignoring_case(name, ours)) checker.error("headers", "\"" + name + "\" is written by the gateway itself");
-    if (content.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
-      checker.error("headers", "\"" + name + "\" holds a line break");
-  }
-}
-
 namespace {
 void check_share(data::Checker& checker, std::string_view key, Percent share) {
   if (share.fraction > 1) checker.error(key, "a share of all is at most 100%, found " + data::format_percent(share));

@@ -36,6 +36,7 @@ using DestinationPart = data::PartAt<DestinationPlace>;
 bool is_name(std::string_view text);        // letters, digits, _ - . : what may label a metric
 bool is_key_digest(std::string_view text);  // "sha256:" and 64 lower-case hex digits
 bool is_host_pattern(std::string_view text);
+bool is_plain_host(std::string_view text);  // without *
 bool is_method(std::string_view text);
 bool is_path_pattern(std::string_view text);
 

@@ -171,9 +171,9 @@ TEST(Refused, WhatBelongsToALaterVersion) {
             "f:6:18: error: \"retry\" is not in this version\n"
             "  - {policies: [{retry: {}}], to: s}\n"
             "                 ^\n");
-  EXPECT_EQ(shown("routes:\n  - {to: {service: s, path: /x}}\n"),
-            "f:6:23: error: \"path\" is not in this version\n"
-            "  - {to: {service: s, path: /x}}\n"
+  EXPECT_EQ(shown("routes:\n  - {to: {service: s, rpc: x}}\n"),
+            "f:6:23: error: \"rpc\" is not in this version\n"
+            "  - {to: {service: s, rpc: x}}\n"
             "                      ^\n");
   EXPECT_EQ(shown("defaults: {service: {protocol: grpc}}\n"),
             "f:5:32: error: \"grpc\" is not in this version\n"
@@ -210,6 +210,27 @@ TEST(Refused, Services) {
             "f:3:16: error: an endpoint needs a host\n"
             "services: {s: {endpoints: \":80\"}}\n"
             "               ^ write 127.0.0.1:80\n");
+}
+
+TEST(Refused, AValueThatNothingCaptures) {
+  EXPECT_EQ(shown(std::string("routes:\n  - {match: {path: \"/x/{id}\"}, to: {service: s, path: \"/y/{query.a || di}\"}}\n") + both),
+            "f:6:71: error: no path has a parameter {di}\n"
+            "  - {match: {path: \"/x/{id}\"}, to: {service: s, path: \"/y/{query.a || di}\"}}\n"
+            "                                                                      ^ did you mean \"id\"?\n");
+  EXPECT_EQ(shown(std::string("routes:\n  - match: {path: [\"/x\", \"/x/{id}\"]}\n    to: {service: s, path: \"/y/{id}\"}\n") + both),
+            "f:7:33: warning: one of the route's paths has no {id}: its requests get 400\n"
+            "    to: {service: s, path: \"/y/{id}\"}\n"
+            "                                ^ write {id || '…'}, or two routes\n");
+  EXPECT_EQ(shown(std::string("routes:\n  - match: {path_regex: \"/(?P<tail>.*)\"}\n    to: {service: s, path: \"/y/{tail}\"}\n") + both),
+            "");
+  EXPECT_EQ(shown(std::string("routes:\n  - {to: {service: s, path: \"/{rest}\"}}\n") + both), "");
+}
+
+TEST(Refused, AnExpressionWithItsPlace) {
+  EXPECT_EQ(shown(std::string("routes:\n  - {to: {service: s, query: {a: \"x{length(id)}\"}}}\n") + both),
+            "f:6:37: error: functions are not in this version\n"
+            "  - {to: {service: s, query: {a: \"x{length(id)}\"}}}\n"
+            "                                    ^\n");
 }
 
 TEST(Refused, ALaterSourceOfEndpointsInOneMessage) {

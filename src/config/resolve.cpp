@@ -8,7 +8,10 @@
 #include <set>
 
 #include "base/text.h"
+#include "config/captures.h"
 #include "config/hidden.h"
+#include "data/expression.h"
+#include "data/walk.h"
 
 namespace portloom::config {
 namespace {
@@ -29,13 +32,14 @@ class Resolver {
       : document_(document), origins_(origins), problems_(problems) {}
 
   void run() {
-    for (const auto& [name, chain] : document_.chains) policies(chain.policies, true);
-    for (const auto& [name, listener] : document_.listeners) this->listener(name, listener);
-    for (const auto& [name, service] : document_.services) policies(service.policies);
-    policies(document_.defaults.route.policies);
     consumers();
     admin();
     for (size_t i = 0; i < document_.routes.size(); ++i) route(document_.routes[i], Around{}, "routes[" + std::to_string(i) + "]");
+    for (const auto& [name, chain] : document_.chains) policies(chain.policies, all_captures_, true);
+    for (const auto& [name, listener] : document_.listeners) this->listener(name, listener);
+    for (const auto& [name, service] : document_.services) policies(service.policies, all_captures_);
+    policies(document_.defaults.route.policies, all_captures_);
+    for (const Route* group : groups_) policies(group->policies, all_captures_);
     names();
     warn_of_hidden_routes(document_, problems_);
     unused();
@@ -50,10 +54,13 @@ class Resolver {
     problems_.warning(at(path), path, std::move(message), std::move(hint));
   }
 
-  void policies(const std::vector<PolicyPart>& list, bool in_chain = false) {
+  void policies(const std::vector<PolicyPart>& list, const Captures& captures, bool in_chain = false) {
     for (const PolicyPart& part : list) {
       const ChainUse* use = part.as<ChainUse>();
-      if (use == nullptr) continue;
+      if (use == nullptr) {
+        texts(part, captures);
+        continue;
+      }
       used_chains_.insert(use->chain);
       std::string path = part.path + ".chain";
       if (in_chain)
@@ -63,19 +70,62 @@ class Resolver {
     }
   }
 
-  void destination(const Part& to) {
-    const ServiceDestination* service = to.as<ServiceDestination>();
-    if (service == nullptr) return;
-    used_services_.insert(service->service);
-    if (document_.services.find(service->service) != nullptr) return;
-    error(to.path + ".service", "there is no service " + quoted(service->service),
-          data::did_you_mean(service->service, document_.services.names()));
+  // What a part refers to must be there: services, consumers, groups, and the values that its expressions name.
+  void texts(const Part& part, const Captures& captures) {
+    if (part.empty()) return;
+    data::walk_texts(*part.shape, part.config.get(), part.path,
+                     [&](const data::Field& field, std::string_view text, std::string_view path) {
+                       if (!field.refers_to.empty()) return reference(field.refers_to, text, path);
+                       if (field.text == data::Text::computes) {
+                         std::expected<data::Template, data::TextFault> made = data::Template::parse(text);
+                         for (size_t i = 0; made && i < made->pieces.size(); ++i)
+                           if (made->pieces[i].expression) operands(*made->pieces[i].expression, text, path, captures);
+                       } else if (std::expected<data::Expression, data::TextFault> made = data::Expression::parse(text); made) {
+                         operands(*made, text, path, captures);
+                       }
+                     });
+  }
+
+  void reference(std::string_view thing, std::string_view name, std::string_view path) {
+    std::vector<std::string_view> names;
+    if (thing == "service") {
+      used_services_.insert(std::string(name));
+      if (document_.services.find(name) != nullptr) return;
+      names = document_.services.names();
+    } else if (thing == "consumer") {
+      if (document_.consumers.find(name) != nullptr) return;
+      names = document_.consumers.names();
+    } else {
+      for (const auto& [consumer, who] : document_.consumers) names.insert(names.end(), who.groups.begin(), who.groups.end());
+      if (std::find(names.begin(), names.end(), name) != names.end()) return;
+      std::string hint = data::did_you_mean(name, names);
+      return error(std::string(path), "no consumer is in a group " + quoted(name), hint.empty() ? "groups are listed at consumers" : hint);
+    }
+    error(std::string(path), "there is no " + std::string(thing) + " " + quoted(name), data::did_you_mean(name, names));
+  }
+
+  void operands(const data::Expression& expression, std::string_view text, std::string_view path, const Captures& captures) {
+    for (const data::Operand& operand : expression.alternatives) {
+      if (operand.root != data::Operand::Root::parameter) continue;
+      Position place = problems_.sources().inside(at(path), text, operand.at);
+      if (!captures.some.contains(operand.name)) {
+        std::vector<std::string_view> names(captures.some.begin(), captures.some.end());
+        names.insert(names.end(), {"consumer", "tenant", "query", "headers", "cookies", "client"});
+        std::string hint = data::did_you_mean(operand.name, names);
+        if (hint.empty() && !captures.some.empty()) hint = "captured: " + captures.list();
+        if (hint.empty()) hint = "write {" + operand.name + "} as a segment of the path to capture it";
+        problems_.error(place, std::string(path), "no path has a parameter {" + operand.name + "}", std::move(hint));
+      } else if (!captures.all.contains(operand.name) && expression.alternatives.size() == 1 && captures.of_one_route) {
+        problems_.warning(place, std::string(path), "one of the route's paths has no {" + operand.name + "}: its requests get 400",
+                          "write {" + operand.name + " || '…'}, or two routes");
+      }
+    }
   }
 
   void listener(const std::string& name, const Listener& listener) {
     std::string path = "listeners." + name;
-    policies(listener.policies);
-    destination(listener.to);
+    policies(listener.policies, all_captures_);
+    texts(listener.to, Captures{});
     bound(listener.bind(), path);
   }
 
@@ -150,9 +200,15 @@ class Resolver {
   }
 
   void route(const Route& route, const Around& around, const std::string& path) {
-    policies(route.policies);
-    destination(route.to);
     Around own = within(route, around, path);
+    if (route.routes.empty()) {
+      Captures captures = captures_of(own.match);
+      policies(route.policies, captures);
+      texts(route.to, captures);
+      all_captures_.some.merge(std::set(captures.some));
+    } else {
+      groups_.push_back(&route);
+    }
     if (!route.listener.empty() && document_.listeners.find(route.listener) == nullptr)
       error(path + ".listener", "there is no listener " + quoted(route.listener),
             data::did_you_mean(route.listener, document_.listeners.names()));
@@ -265,6 +321,8 @@ class Resolver {
   Document& document_;
   const data::Origins& origins_;
   data::Problems& problems_;
+  Captures all_captures_;  // of all routes
+  std::vector<const Route*> groups_;
   std::set<std::string> used_services_;
   std::set<std::string> used_chains_;
   std::map<std::string, std::string> binds_;

@@ -1,6 +1,6 @@
 // config/route.h
 //
-// What goes where: routes and groups as written, destinations, and routes as the router takes them.
+// What goes where: routes and groups as written, and routes as the router takes them.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/duration.h"
+#include "config/destination.h"
 #include "config/place.h"
 
 namespace portloom::config {
@@ -78,31 +79,6 @@ struct ChainUse {
     using namespace data::rules;
     field("chain", self.chain, required, short_form, "A name under `chains`.");
   }
-};
-
-// The destination `{service: NAME}` or a bare NAME.
-struct ServiceDestination {
-  std::string service;
-  void visit(this auto& self, auto& field) {
-    using namespace data::rules;
-    field("service", self.service, required, short_form, "A name under `services`; path and query go on unchanged.");
-    field.later("path", "query", "rpc", "body", "method");
-  }
-};
-
-// The destination `{response: {…}}`.
-struct ResponseDestination {
-  uint16_t status = 200;
-  std::optional<std::string> body;
-  Named<std::string> headers;
-
-  void visit(this auto& self, auto& field) {
-    using namespace data::rules;
-    field("status", self.status, required, at_least(200), at_most(599), "The status.");
-    field("body", self.body, "The body, as it stands.");
-    field("headers", self.headers, valid(data::is_header_name, "a header name"), "Its header fields.");
-  }
-  void check(data::Checker& checker) const;
 };
 
 // A route as the router takes it: groups, defaults, chains and skips are worked in.

@@ -151,6 +151,15 @@ std::string Sources::place(Position at, bool with_column) const {
   return text;
 }
 
+Position Sources::inside(Position at, std::string_view text, size_t offset) const {
+  std::string_view source = line(at.file, at.line);
+  if (at.column == 0 || at.column > source.size()) return at;
+  source.remove_prefix(at.column - 1);
+  size_t quote = source.starts_with('"') || source.starts_with('\'') ? 1 : 0;
+  if (source.substr(quote, offset) != text.substr(0, offset)) return at;
+  return {at.file, at.line, static_cast<uint32_t>(at.column + quote + offset)};
+}
+
 void Problems::error(Position at, std::string key, std::string message, std::string hint) {
   add(Severity::error, at, std::move(key), std::move(message), std::move(hint));
 }

@@ -16,6 +16,14 @@ namespace portloom::data {
 enum class Severity : uint8_t { error, warning };
 std::string_view name_of(Severity severity);
 
+// What is wrong with a text and where in it, or nothing.
+struct TextFault {
+  std::string message;
+  std::string hint;
+  size_t at = 0;  // offset of the byte that a caret points to
+  bool ok() const { return message.empty(); }
+};
+
 struct ConfigProblem {
   std::string file;  // empty: no file is to blame
   uint32_t line = 0;
@@ -38,6 +46,9 @@ class Sources {
   std::string_view line(uint32_t file, uint32_t line) const;
   // "shop.yaml:12", or with the column "shop.yaml:12:5"; empty for an unknown place.
   std::string place(Position at, bool with_column = false) const;
+  // Where byte `offset` of the scalar `text` stands that begins at `at`; `at` itself when the file has it spelt otherwise (escapes,
+  // several lines, a variable).
+  Position inside(Position at, std::string_view text, size_t offset) const;
 
  private:
   struct File {

@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "base/text.h"
+#include "data/expression.h"
 #include "data/scalar.h"
 #include "data/yaml.h"
 
@@ -178,6 +179,12 @@ bool check_text(const Field& field, std::string_view text, Position at, const st
   return refuse(reader, at, path, "expected " + std::string(field.valid_name) + ", found \"" + std::string(text.substr(0, 80)) + "\"");
 }
 
+bool check_grammar(const Field& field, std::string_view text, Position at, const std::string& path, Reader& reader) {
+  TextFault fault = fault_of(field.text, text);
+  return fault.ok() ||
+         refuse(reader, reader.problems.sources().inside(at, text, fault.at), path, std::move(fault.message), std::move(fault.hint));
+}
+
 bool check_rules(const Field& field, const Shape& shape, const Value& value, const void* object, const std::string& path, Reader& reader) {
   using Kind = Shape::Kind;
   auto bounds = [&](long double measure) { return check_bounds(field, shape, measure, value, path, reader); };
@@ -189,7 +196,8 @@ bool check_rules(const Field& field, const Shape& shape, const Value& value, con
     case Kind::percent: return bounds(rules::measure(*static_cast<const Percent*>(object)));
     case Kind::text: {
       const std::string& text = *static_cast<const std::string*>(object);
-      return check_text(field, text, value.at, path, reader) && bounds(static_cast<long double>(text.size()));
+      return check_text(field, text, value.at, path, reader) && check_grammar(field, text, value.at, path, reader) &&
+             bounds(static_cast<long double>(text.size()));
     }
     case Kind::optional: return check_rules(field, shape.item(), value, shape.at(object, 0), path, reader);
     case Kind::list: {
@@ -197,13 +205,19 @@ bool check_rules(const Field& field, const Shape& shape, const Value& value, con
       if (shape.item().kind != Kind::text) return good;
       for (size_t i = 0; i < shape.count(object); ++i) {
         const Value& item = value.is_list() ? value.list[i] : value;
-        good = check_text(field, *static_cast<const std::string*>(shape.at(object, i)), item.at, join(path, i), reader) && good;
+        const std::string& text = *static_cast<const std::string*>(shape.at(object, i));
+        good =
+            check_text(field, text, item.at, join(path, i), reader) && check_grammar(field, text, item.at, join(path, i), reader) && good;
       }
       return good;
     }
     case Kind::named: {
       bool good = bounds(static_cast<long double>(shape.count(object)));
-      for (const Value::Entry& entry : value.map) good = check_text(field, entry.key, entry.at, join(path, entry.key), reader) && good;
+      for (const Value::Entry& entry : value.map) {
+        good = check_text(field, entry.key, entry.at, join(path, entry.key), reader) && good;
+        if (field.text != Text::literal)
+          good = check_grammar(field, entry.value.text, entry.value.at, join(path, entry.key), reader) && good;
+      }
       return good;
     }
     default: return true;

@@ -5,17 +5,11 @@
 
 #include <string>
 
+#include "data/problem.h"
 #include "data/shape.h"
 #include "data/value.h"
 
 namespace portloom::data {
-
-// What is wrong with a text, or nothing.
-struct TextFault {
-  std::string message;
-  std::string hint;
-  bool ok() const { return message.empty(); }
-};
 
 bool is_scalar(const Shape& shape);  // read by read_scalar: not a secret, a part, or a container
 TextFault read_scalar(const Shape& shape, const Value& value, void* into);

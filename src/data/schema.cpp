@@ -249,7 +249,10 @@ std::string type_text(const Shape& shape) {
 std::string reference_table(const Shape& shape) {
   std::string table = "| key | type | default | meaning |\n|---|---|---|---|\n";
   for (const Field& field : shape.fields) {
-    table += "| `" + std::string(field.name) + "` | " + cell(type_text(field.shape())) + " | " + cell(default_text(field, shape)) + " | ";
+    std::string type = type_text(field.shape());
+    if (size_t text = type.rfind("text"); text != std::string::npos && field.text != Text::literal)
+      type.replace(text, 4, field.text == Text::computes ? "text with `{…}`" : "expression");
+    table += "| `" + std::string(field.name) + "` | " + cell(type) + " | " + cell(default_text(field, shape)) + " | ";
     table += cell(field.description) + " |\n";
   }
   return table;

@@ -40,6 +40,13 @@ struct Choice {
   explicit Choice(std::string_view later_name) : name(later_name), later(true) {}
 };
 
+// What the texts of a field are.
+enum class Text : uint8_t {
+  literal,
+  computes,   // braces compute (data/expression.h)
+  expression  // one expression, bare
+};
+
 struct Field {
   std::string_view name;
   std::string_view description;
@@ -52,6 +59,8 @@ struct Field {
   std::vector<std::string_view> one_of;
   bool (*valid)(std::string_view) = nullptr;
   std::string_view valid_name;  // "a header name"
+  Text text = Text::literal;
+  std::string_view refers_to;  // "service": its texts are names of such things; empty: they are not
 };
 
 struct Shape {
@@ -111,6 +120,9 @@ namespace rules {
 
 struct Required {};
 struct ShortForm {};
+struct RefersTo {
+  std::string_view thing;
+};
 struct AtLeast {
   long double bound;
 };
@@ -128,6 +140,14 @@ struct Valid {
 inline constexpr Required required;
 // The field that a bare value fills: `timeout: 3s`. One per structure.
 inline constexpr ShortForm short_form;
+
+// The text, each text of a list, each value of a map: braces compute in it; or it is one bare expression. What is no template and
+// no expression is refused when it is read.
+inline constexpr Text computes = Text::computes;
+inline constexpr Text expression = Text::expression;
+// Each text is the name of such a thing (the singular, as a key has it: "service", "consumer"), or of "group": a group of some consumer.
+// Whoever has the whole document checks it.
+constexpr RefersTo refers_to(std::string_view thing) { return {thing}; }
 
 inline long double measure(Duration duration) { return static_cast<long double>(duration.count()); }
 inline long double measure(Size size) { return static_cast<long double>(size.bytes); }
@@ -175,6 +195,8 @@ class ShapeBuilder {
  private:
   static void apply(Field& field, std::string_view description) { field.description = description; }
   static void apply(Field& field, rules::Required) { field.required = true; }
+  static void apply(Field& field, Text text) { field.text = text; }
+  static void apply(Field& field, rules::RefersTo rule) { field.refers_to = rule.thing; }
   static void apply(Field& field, rules::ShortForm) { field.short_form = true; }
   static void apply(Field& field, rules::AtLeast rule) { field.at_least = rule.bound; }
   static void apply(Field& field, rules::AtMost rule) { field.at_most = rule.bound; }

@@ -1,30 +1,33 @@
 // pipeline/fixed_answer.h
 //
-// FixedAnswer: the destination `response`: a status, fields and a body that were written down.
+// FixedAnswer: the destination `response`: a status, fields and a body that were written down, with values of the request in them.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "config/destination.h"
+#include "pipeline/inputs.h"
 #include "pipeline/service.h"
 
 namespace portloom::pipeline {
 
 class FixedAnswer final : public Service {
  public:
-  FixedAnswer(uint16_t status, http::Headers headers, std::string body)
-      : status_(status), headers_(std::move(headers)), body_(std::move(body)) {}
-  [[clang::coro_wrapper, clang::coro_disable_lifetimebound]] Task<Response> call(Request&) override { return ready(answer()); }
+  // `answer` was checked.
+  explicit FixedAnswer(const config::ResponseDestination& answer);
+  [[clang::coro_wrapper, clang::coro_disable_lifetimebound]] Task<Response> call(Request& request) override;
 
  private:
-  Response answer() const {
-    Response response(status_);
-    response.headers = headers_;
-    response.body = http::Body(Bytes::copy(body_));
-    return response;
-  }
+  Response answer(const Request& request) const;
+
   uint16_t status_;
-  http::Headers headers_;
-  std::string body_;
+  http::Headers literal_;                                         // fields without values of the request
+  std::vector<std::pair<std::string, data::Template>> computed_;  // the others
+  data::Template body_;
+  Place place_ = Place::text;
 };
 
 }  // namespace portloom::pipeline

@@ -50,6 +50,8 @@ constexpr std::array types = {
                 "This path does not take the request's method; Allow lists those it takes."},
     ProblemType{Code::misdirected, 421, grpc_unavailable, info, shown, 0, "Misdirected request",
                 "This connection does not serve the request's host."},
+    ProblemType{Code::missing_input, 400, grpc_invalid_argument, info, shown, 0, "Missing input",
+                "The request lacks a value that is needed to serve it."},
     ProblemType{Code::rate_limited, 429, grpc_resource_exhausted, info, kept, 0, "Too many requests",  // RFC 6585 §4
                 "The caller has used up its allowance for now.", "quota-exceeded"},  // draft-ietf-httpapi-ratelimit-headers
     ProblemType{Code::overloaded, 503, grpc_unavailable, warning, kept, 1, "Overloaded",

@@ -34,7 +34,8 @@ bool is_name(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) { return is_alpha(c) || is_digit(c) || c == '_' || c == '-'; });
 }
 
-// The path of a pattern as requests will have it: normalised, other than ASCII escaped, a prefix without the slash at its end.
+}  // namespace
+
 Result<std::string> normal_path(const Pattern& pattern) {
   constexpr std::string_view digits = "0123456789ABCDEF";
   std::string ascii;
@@ -52,8 +53,6 @@ Result<std::string> normal_path(const Pattern& pattern) {
   if (pattern.form == Pattern::Form::prefix && path.ends_with('/')) path.pop_back();
   return path;
 }
-
-}  // namespace
 
 // The path tree of the pattern's host; none when the host is malformed.
 uint32_t RouteCompiler::host_root(const Pattern& pattern) {

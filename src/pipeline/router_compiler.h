@@ -19,6 +19,9 @@ namespace portloom::pipeline {
 inline constexpr size_t route_segments_max = 64;     // of a pattern: a shape is one word
 inline constexpr size_t route_host_bytes_max = 255;  // RFC 1035 §2.3.4
 
+// The path of a pattern (no regex) as requests will have it: normalised, other than ASCII escaped, a prefix without the slash at its end.
+Result<std::string> normal_path(const Pattern& pattern);
+
 // One listener's hosts.
 struct RouteDoor {
   uint32_t hosts = RouteTree::none;     // the node that exact hosts and ".suffix" wildcards are children of

@@ -1,7 +1,6 @@
 // policy/authorize.h
 //
-// What is written under `authorize`, and the challenge that every 401 of ours carries. A name that is nobody's lets nobody
-// pass: it is not an error, since consumers may be merged in from another file.
+// What is written under `authorize`, and the challenge that every 401 of ours carries.
 #pragma once
 
 #include <string>
@@ -17,8 +16,9 @@ struct AuthorizeConfig {
   std::vector<std::string> groups;
 
   void visit(this auto& self, auto& field) {
-    field("consumers", self.consumers, "Who may pass, by the name under `consumers`.");
-    field("groups", self.groups, "Or whoever is in one of these groups.");
+    using namespace data::rules;
+    field("consumers", self.consumers, refers_to("consumer"), "Who may pass, by the name under `consumers`.");
+    field("groups", self.groups, refers_to("group"), "Or whoever is in one of these groups.");
     field.later("scopes", "claims", "when");
   }
   void check(data::Checker& checker) const {

@@ -55,6 +55,15 @@ TEST(Authorize, KnowsWhomAKeyBelongsTo) {
   EXPECT_EQ(bench.answer(call).status, 200);
 }
 
+TEST(Authorize, RefusesNamesThatAreNobodys) {
+  auto says = [](const char* lists) {
+    return Bench("[{authenticate: [{api_key: x-key}]}, {authorize: " + std::string(lists) + "}]", consumers).messages;
+  };
+  EXPECT_EQ(says("{consumers: [acne]}"), "there is no consumer \"acne\"\n");
+  EXPECT_EQ(says("{groups: [partners, staf]}"), "no consumer is in a group \"staf\"\n");
+  EXPECT_EQ(says("{consumers: [acme], groups: [staff]}"), "");
+}
+
 TEST(Authorize, RefusesListsThatNobodyIsOn) {
   EXPECT_NE(Bench("[{authorize: {}}]").messages, "");
   EXPECT_NE(Bench("[{authorize: {groups: []}}]").messages, "");

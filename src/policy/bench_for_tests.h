@@ -116,7 +116,7 @@ class Bench {
     add_policies(catalogue);
     return config::load_text("test.yaml",
                              "version: 1\nlisteners: {edge: {port: 1, policies: " + policies +
-                                 "}}\nroutes: [{match: {path: /}, to: {response: {status: 200}}}]\n" + rest,
+                                 "}}\nroutes: [{match: {path: \"/{id}\"}, to: {response: {status: 200}}}]\n" + rest,
                              catalogue);
   }
 

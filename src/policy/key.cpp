@@ -6,43 +6,13 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include <array>
-#include <optional>
-
+#include "base/check.h"
 #include "base/random.h"
-#include "base/text.h"
-#include "config/place.h"
-#include "http/form.h"
+#include "pipeline/exchange.h"
+#include "pipeline/inputs.h"
 
 namespace portloom::policy {
 namespace {
-
-// Names that never are a path parameter's (the roots of expressions).
-constexpr std::array roots = {"body", "query", "headers", "cookies", "claims", "consumer", "tenant", "client", "step", "saga"};
-
-std::optional<Key::Part> part_of(std::string_view text) {
-  using enum Key::Root;
-  if (text == "client.address") return Key::Part{address, {}};
-  if (text == "consumer") return Key::Part{consumer, {}};
-  if (text == "tenant") return Key::Part{tenant, {}};
-  if (text.starts_with("headers.") && data::is_header_name(text.substr(8))) return Key::Part{header, std::string(text.substr(8))};
-  if (text.starts_with("query.") && config::is_name(text.substr(6))) return Key::Part{query, std::string(text.substr(6))};
-  bool reserved = false;
-  for (std::string_view root : roots) reserved |= root == text;
-  if (reserved || !config::is_name(text) || text.find('.') != std::string_view::npos) return std::nullopt;
-  return Key::Part{parameter, std::string(text)};
-}
-
-// Calls use(alternative) for each; false when it has returned false or there is nothing between two bars.
-template <class Use>
-bool each(std::string_view text, Use use) {
-  while (true) {
-    size_t bars = text.find("||");
-    if (!use(trim(text.substr(0, bars)))) return false;
-    if (bars == std::string_view::npos) return true;
-    text.remove_prefix(bars + 2);
-  }
-}
 
 // Without it a client could choose whose counter it shares.
 uint64_t process_seed() {
@@ -50,40 +20,24 @@ uint64_t process_seed() {
   return seed;
 }
 
+uint64_t hash_of(std::string_view text, data::Operand::Root root) {
+  return XXH3_64bits_withSeed(text.data(), text.size(), process_seed() + static_cast<uint64_t>(root));
+}
+
 }  // namespace
 
-bool Key::is_key(std::string_view text) {
-  return each(text, [](std::string_view part) { return part_of(part).has_value(); });
-}
-
 Key::Key(std::string_view text) {
-  each(text, [this](std::string_view written) {
-    std::optional<Part> part = part_of(written);
-    if (part) parts_.push_back(std::move(*part));
-    return true;
-  });
-}
-
-std::string_view Key::value(const Part& part, const pipeline::Request& request) {
-  const pipeline::Exchange& exchange = request.exchange;
-  switch (part.root) {
-    case Root::address: return exchange.client;
-    case Root::consumer: return exchange.identity.consumer;
-    case Root::tenant: return exchange.identity.tenant;
-    case Root::header: return request.headers.find(part.name).value_or(std::string_view{});
-    case Root::query: return http::find_parameter(request.query(), part.name).value_or(std::string_view{});
-    case Root::parameter: return exchange.params.find(part.name).value_or(std::string_view{});
-  }
-  return {};
+  std::expected<data::Expression, data::TextFault> parsed = data::Expression::parse(text);
+  CHECK(parsed.has_value());
+  expression_ = std::move(*parsed);
 }
 
 uint64_t Key::of(const pipeline::Request& request) const {
-  for (const Part& part : parts_) {
-    std::string_view text = value(part, request);
-    if (!text.empty()) return XXH3_64bits_withSeed(text.data(), text.size(), process_seed() + static_cast<uint64_t>(part.root));
+  for (const data::Operand& operand : expression_.alternatives) {
+    std::optional<pipeline::Input> input = pipeline::find_input(operand, request);
+    if (input && !input->text.empty()) return hash_of(input->text, operand.root);
   }
-  std::string_view client = request.exchange.client;
-  return XXH3_64bits_withSeed(client.data(), client.size(), process_seed() + static_cast<uint64_t>(Root::address));
+  return hash_of(request.exchange.client, data::Operand::Root::client);
 }
 
 }  // namespace portloom::policy

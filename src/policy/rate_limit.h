@@ -45,7 +45,7 @@ struct RateLimitConfig {
     field("per", self.per, at_least(Duration(1ms)), at_most(Duration(24h) * 366), "The period; an allowance flows back evenly over it.");
     field("limits", self.limits, at_least(1), at_most(limits_max),
           "Several limits in place of `requests` and `per`. A request that one of them refuses is not counted by the others.");
-    field("key", self.key, valid(Key::is_key, key_name), "What a request is counted by. Where it is missing: the client's address.");
+    field("key", self.key, expression, "What a request is counted by. Where it is missing: the client's address.");
     field("dry_run", self.dry_run, "Counts, tells log and metrics, and refuses nobody.");
     field.later("store", "on_unavailable");
   }

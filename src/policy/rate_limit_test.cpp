@@ -196,7 +196,7 @@ TEST(RateLimit, RefusesWhatItCannotCountBy) {
   EXPECT_NE(Bench("[{rate_limit: {requests: 0, per: 1m}}]").messages, "");
   EXPECT_NE(Bench("[{rate_limit: {per: 1m}}]").messages, "");
   for (const char* key :
-       {"cookies.a", "headers", "query", "client", "claims", "a.b", "\"\"", "consumer ||", "\"|| consumer\"", "a | b", "query.a b"})
+       {"headers", "query", "client", "claims", "a.b", "\"\"", "consumer ||", "\"|| consumer\"", "a | b", "query.a b", "consumr", "idd"})
     EXPECT_NE(Bench("[{rate_limit: {requests: 1, per: 1m, key: " + std::string(key) + "}}]").messages, "") << key;
 }
 
