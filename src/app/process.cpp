@@ -148,6 +148,7 @@ std::pair<config::Loaded, Materials> Process::load_configuration() {
                                                         : config::load_text("command line", settings_.inline_text, catalogue_);
   Materials materials = load_materials(loaded);
   watched_ = settings_.files;
+  watched_.insert(watched_.end(), loaded.watched.begin(), loaded.watched.end());
   watched_.insert(watched_.end(), materials.files.begin(), materials.files.end());
   if (!loaded.problems.empty()) std::cerr << data::render(loaded.problems) << std::flush;
   return {std::move(loaded), std::move(materials)};

@@ -5,15 +5,19 @@
 #pragma once
 
 #include <string_view>
+#include <vector>
 
 #include "data/part.h"
+#include "data/problem.h"
 #include "data/shape.h"
 
 namespace portloom::config {
 
+struct Document;
+
 class Catalogue {
  public:
-  Catalogue();  // `chain`, the destinations `service` and `response`, and the names of later kinds
+  Catalogue();  // `chain`, the destinations of this version, and the names of later kinds
 
   // A policy that is written `name: CONFIG`.
   template <class Config>
@@ -28,8 +32,16 @@ class Catalogue {
   }
   const data::OpenPlaces& places() const { return places_; }
 
+  // Looks at a whole document that is without errors, for what is legal and unwise.
+  using Review = void (*)(const Document& document, data::Problems& problems);
+  void add_review(Review review) { reviews_.push_back(review); }
+  void review(const Document& document, data::Problems& problems) const {
+    for (Review one : reviews_) one(document, problems);
+  }
+
  private:
   data::OpenPlaces places_;
+  std::vector<Review> reviews_;
 };
 
 }  // namespace portloom::config

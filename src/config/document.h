@@ -135,6 +135,7 @@ struct Drain {
 struct Document {
   uint32_t version = 1;
   std::string context;
+  std::vector<std::string> include;  // worked in by load(), and empty afterwards
   Limits limits;
   Named<Listener> listeners;
   Named<ChainList> chains;
@@ -153,6 +154,8 @@ struct Document {
     field.open();
     field("version", self.version, required, at_least(1), at_most(1), "The version of this language.");
     field("context", self.context, "Owner of what this file defines, unless it says its own.");
+    field("include", self.include,
+          "Files whose maps unite with this one's and whose lists are appended; relative to this file, `*` fits any.");
     field("limits", self.limits, "Bounds of the process and of one request.");
     field("listeners", self.listeners, required, at_least(1), valid(is_name, "a name of letters, digits, _ - and ."), "Doors for clients.");
     field("chains", self.chains, valid(is_name, "a name of letters, digits, _ - and ."),
@@ -164,8 +167,8 @@ struct Document {
     field("telemetry", self.telemetry, "Access log and metrics.");
     field("admin", self.admin, "The admin API's private listener. Without it there is none.");
     field("drain", self.drain, "How the process ends.");
-    field.later("include", "tokens", "tenancy", "plans", "frontends", "compositions", "migrations", "sagas", "stores", "discovery",
-                "identity", "control");
+    field.later("tokens", "tenancy", "plans", "frontends", "compositions", "migrations", "sagas", "stores", "discovery", "identity",
+                "control");
   }
   // `policies` with every `{chain: NAME}` replaced by what the chain holds. Parts keep their config's address.
   std::vector<Part> expand(const std::vector<PolicyPart>& policies) const;

@@ -1,19 +1,16 @@
 // config/load.cpp
 //
-// Files → Values → Document. Order: read all files, merge, environment, defaults, shapes, then what only the whole knows.
+// Files → Values → Document. Order: read all files with what they include, merge, environment, defaults, shapes, then what only the whole
+// knows.
 #include "config/load.h"
-
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iostream>
-#include <iterator>
+#include <optional>
 
+#include "config/include.h"
 #include "config/resolve.h"
-#include "data/yaml.h"
 
 namespace portloom::config {
 namespace {
@@ -51,30 +48,27 @@ void apply_service_defaults(Value& root) {
   }
 }
 
-Loaded finish(std::shared_ptr<data::Sources> sources, const Catalogue& catalogue, const data::Environment& environment,
+// Lays one file's document upon those before it.
+void lay(Value& root, std::optional<Value> value) {
+  if (!value || value->map.empty()) return;
+  if (root.map.empty())
+    root = std::move(*value);
+  else
+    merge(root, *value);
+}
+
+Loaded finish(Value root, std::shared_ptr<data::Sources> sources, const Catalogue& catalogue, const data::Environment& environment,
               data::Problems& problems) {
   Loaded loaded;
   auto origins = std::make_shared<data::Origins>();
   auto document = std::make_shared<Document>();
-  Value root;
-  root.kind = Value::Kind::map;
-  root.at = {0, 1, 1};
-  for (uint32_t file = 0; file < sources->size(); ++file) {
-    auto value = data::read_yaml(file, problems);
-    if (!value || value->is_null()) continue;
-    if (!value->is_map())
-      problems.error(value->at, {}, "a configuration is a map, this is " + std::string(name_of(value->kind)));
-    else if (root.map.empty())
-      root = std::move(*value);
-    else
-      merge(root, *value);
-  }
   if (!problems.failed()) {
     data::substitute(root, environment, problems);
     apply_service_defaults(root);
     data::Reader reader{problems, *origins, catalogue.places()};
     bool good = read(data::shape_of<Document>(), root, document.get(), {}, reader);
     if (good && !problems.failed()) resolve(*document, *origins, problems);
+    if (good && !problems.failed()) catalogue.review(*document, problems);
   }
   if (!problems.failed()) loaded.document = document;
   loaded.problems = problems.take();
@@ -84,19 +78,11 @@ Loaded finish(std::shared_ptr<data::Sources> sources, const Catalogue& catalogue
   return loaded;
 }
 
-bool read_file(const std::string& path, std::string& text) {
-  if (path == "-") {
-    text.assign(std::istreambuf_iterator<char>(std::cin), {});
-    return true;
-  }
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return false;
-  std::string block(64 * 1024, '\0');
-  while (file.read(block.data(), static_cast<std::streamsize>(block.size())), file.gcount() > 0) {
-    text.append(block, 0, static_cast<size_t>(file.gcount()));
-    if (text.size() > data::yaml_bytes_max) break;  // read_yaml says so
-  }
-  return !file.bad();
+Value empty_document() {
+  Value root;
+  root.kind = Value::Kind::map;
+  root.at = {0, 1, 1};
+  return root;
 }
 
 // The files that a name stands for.
@@ -118,25 +104,25 @@ std::vector<std::string> files_of(const std::string& path, data::Problems& probl
 Loaded load(const std::vector<std::string>& paths, const Catalogue& catalogue) {
   auto sources = std::make_shared<data::Sources>();
   data::Problems problems(*sources);
+  const data::Environment environment = data::process_environment();
+  Includes includes(*sources, problems, environment);
+  Value root = empty_document();
   // A file that cannot be read has no line to point at: its name stands in the message.
   if (paths.empty()) problems.error(data::nowhere, {}, "no configuration file", "name one, or write ./portloom.yaml");
-  for (const std::string& path : paths) {
-    for (const std::string& file : files_of(path, problems)) {
-      std::string text;
-      if (read_file(file, text))
-        sources->add(file == "-" ? "<stdin>" : file, std::move(text));
-      else
-        problems.error(data::nowhere, {}, "cannot read " + file, fs::exists(file) ? "is it readable?" : "there is no such file");
-    }
-  }
-  return finish(std::move(sources), catalogue, data::process_environment(), problems);
+  for (const std::string& path : paths)
+    for (const std::string& file : files_of(path, problems)) lay(root, includes.read(file));
+  Loaded loaded = finish(std::move(root), std::move(sources), catalogue, environment, problems);
+  loaded.watched = includes.watched();
+  return loaded;
 }
 
 Loaded load_text(std::string name, std::string text, const Catalogue& catalogue, const data::Environment& environment) {
   auto sources = std::make_shared<data::Sources>();
-  sources->add(std::move(name), std::move(text));
+  uint32_t file = sources->add(std::move(name), std::move(text));
   data::Problems problems(*sources);
-  return finish(std::move(sources), catalogue, environment, problems);
+  Value root = empty_document();
+  lay(root, Includes(*sources, problems, environment).read_text(file));
+  return finish(std::move(root), std::move(sources), catalogue, environment, problems);
 }
 
 std::string default_file() {

@@ -20,18 +20,19 @@ struct Loaded {
   std::vector<data::ConfigProblem> problems;  // errors and warnings, by place
   std::shared_ptr<const data::Origins> origins;
   std::shared_ptr<const data::Sources> sources;
-  std::string hash;  // 16 hex digits over all texts, for portloom_config_info
+  std::vector<std::string> watched;  // files that were read and folders that `include` looks into
+  std::string hash;                  // 16 hex digits over all texts, for portloom_config_info
 
   explicit operator bool() const { return document != nullptr; }
   // "shop.yaml:12" for a problem's `config`.
   std::string place(data::Position at) const { return sources->place(at); }
 };
 
-// Reads and merges the files in order: maps merge, lists are replaced, null removes. A directory stands for its *.yaml
-// files by name. "-" is standard input. Blocks; not for a worker thread.
+// Reads and merges the files in order, each with what it includes: maps merge, lists are replaced, null removes. A directory stands
+// for its *.yaml files by name. "-" is standard input. Blocks; not for a worker thread.
 Loaded load(const std::vector<std::string>& paths, const Catalogue& catalogue);
 
-// One text under a name for its messages. The environment is the process's unless given.
+// One text under a name for its messages; it includes nothing. The environment is the process's unless given.
 Loaded load_text(std::string name, std::string text, const Catalogue& catalogue,
                  const data::Environment& environment = data::process_environment());
 
