@@ -7,6 +7,7 @@
 #include <array>
 
 #include "policy/kind.h"
+#include "policy/review.h"
 
 namespace portloom::policy {
 namespace {
@@ -25,6 +26,7 @@ bool has(const std::vector<data::Part>& written, std::string_view kind) {
 
 void add_policies(config::Catalogue& catalogue) {
   for (const Kind* kind : kinds) kind->add(catalogue, *kind);
+  catalogue.add_review(review_order);
 }
 
 std::unique_ptr<pipeline::Policy> make_policy(const data::Part& part, const Building& building) {

@@ -52,7 +52,7 @@ struct Building {
   States& states;
 };
 
-// Every kind of all.def.
+// Every kind of all.def, and a look at the order in which they are written.
 void add_policies(config::Catalogue& catalogue);
 
 // A new object for one worker; null when `part` is no kind of all.def (a `chain` is expanded before).
