@@ -1,9 +1,11 @@
 """Every YAML block of README.md and docs/, and every file of examples/, is a whole configuration that `portloom check` accepts
-without a warning and that PyYAML (YAML 1.1, where it is installed) reads too. Relative links lead to files and headings that exist.
+without a warning and that two other parsers read alike: PyYAML (YAML 1.1) and npm's yaml (1.2), where they are installed.
+Relative links lead to files and headings that exist.
 
 By hand: PORTLOOM=build/release/portloom python3 tests/docs/docs_test.py
 """
 
+import json
 import os
 import re
 import shutil
@@ -49,6 +51,28 @@ def odd_keys(value: object, path: str = "") -> Iterator[str]:
             yield from odd_keys(inner, path)
 
 
+NODE = """
+let text = '';
+process.stdin.on('data', (piece) => text += piece).on('end', () => {
+  const yaml = require('yaml');
+  process.stdout.write(JSON.stringify(JSON.parse(text).map((one) => yaml.parse(one))));
+});
+"""
+
+
+def read_by_node(texts: list[str]) -> list[object] | None:
+    """What npm's yaml (YAML 1.2) makes of them; None where it is not installed."""
+    if shutil.which("node") is None:
+        return None
+    environment = {**os.environ, "NODE_PATH": os.pathsep.join([os.environ.get("NODE_PATH", ""), "/usr/share/nodejs"])}
+    ran = subprocess.run(["node", "-e", NODE], input=json.dumps(texts), capture_output=True, text=True, timeout=60, env=environment)
+    if "Cannot find module 'yaml'" in ran.stderr:
+        return None
+    if ran.returncode != 0:
+        raise AssertionError(ran.stderr)
+    return json.loads(ran.stdout)
+
+
 def make_certificates(folder: Path, text: str) -> None:
     """The files that a configuration names as certs/NAME.pem and certs/NAME.key."""
     for name in re.findall(r"\bcerts/([\w-]+)\.pem", text):
@@ -84,6 +108,18 @@ class Documents(unittest.TestCase):
         for place, text in documents():
             with self.subTest(place):
                 self.assertEqual(list(odd_keys(yaml.safe_load(text))), [], place)
+
+    @unittest.skipIf(yaml is None, "PyYAML is not installed")
+    def test_two_parsers_read_them_alike(self) -> None:
+        texts = list(documents())
+        values = read_by_node([text for _, text in texts])
+        if values is None:
+            self.skipTest("node, or its package yaml, is not installed")
+        self.assertEqual(read_by_node(["a: on"]), [{"a": "on"}])  # what the two differ in is seen
+        self.assertEqual(yaml.safe_load("a: on"), {"a": True})
+        for (place, text), value in zip(texts, values, strict=True):
+            with self.subTest(place):
+                self.assertEqual(yaml.safe_load(text), value, place)
 
 
 class Links(unittest.TestCase):

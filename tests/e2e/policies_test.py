@@ -21,6 +21,7 @@ class Curl(GatewayTest):
             admin: {{address: "127.0.0.1:0"}}
             consumers:
               acme: {{groups: [partners], keys: ["{SECRET}"]}}
+              boss: {{groups: [staff]}}
             services: {{shop: {{endpoints: ["{self.shop.address}"]}}}}
             routes:
               - {{match: {{path_prefix: /}}, to: shop}}
