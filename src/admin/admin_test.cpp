@@ -17,6 +17,10 @@ class Process final : public Control {
     if (!refusal.empty()) return failure(Code::invalid, Side::gateway, refusal);
     return {};
   }
+  Result<std::string> explain(std::string_view query) override {
+    if (query.empty()) return failure(Code::bad_request, Side::client, "no question");
+    return query.starts_with("json") ? "{}\n" : "asked " + std::string(query) + "\n";
+  }
   void write_status(std::string& json) override { json += "{}"; }
   void write_metrics(std::string& page) override { page += "up 1\n"; }
 

@@ -20,6 +20,8 @@ class Control {
   virtual void drain() = 0;
   // Loads the configuration again. On failure the old one stays in force and the detail lists what is wrong.
   virtual Result<void> reload() = 0;
+  // What would become of a request (docs/explain.md); `query` as it came. Code::bad_request: what is wrong with it.
+  virtual Result<std::string> explain(std::string_view query) = 0;
   // Appends one JSON object: admin/status.h writes it.
   virtual void write_status(std::string& json) = 0;
   // Appends the page in Prometheus's text format.

@@ -22,46 +22,53 @@ Response page(uint16_t status, std::string_view type, std::string_view text) {
   return response;
 }
 
-Response answer_health(Control&) { return page(200, plain, "ok\n"); }
+Response answer_health(Control&, const Request&) { return page(200, plain, "ok\n"); }
 
-Response answer_ready(Control& control) {
+Response answer_ready(Control& control, const Request&) {
   if (control.ready()) return page(200, plain, "ok\n");
   return page(503, plain, control.not_ready_reason() + "\n");
 }
 
-Response answer_metrics(Control& control) {
+Response answer_metrics(Control& control, const Request&) {
   std::string text;
   control.write_metrics(text);
   return page(200, "text/plain; version=0.0.4; charset=utf-8", text);
 }
 
-Response answer_status(Control& control) {
+Response answer_status(Control& control, const Request&) {
   std::string json;
   control.write_status(json);
   json += '\n';
   return page(200, "application/json", json);
 }
 
-Response begin_drain(Control& control) {
+Response begin_drain(Control& control, const Request&) {
   control.drain();
   return page(202, plain, "draining\n");
 }
 
-Response load_again(Control& control) {
+Response load_again(Control& control, const Request&) {
   Result<void> loaded = control.reload();
   if (loaded) return page(200, plain, "reloaded\n");
   return pipeline::fault_response(422, std::move(loaded.error()));
+}
+
+Response answer_explain(Control& control, const Request& request) {
+  Result<std::string> said = control.explain(request.query());
+  if (!said) return pipeline::deny(std::move(said.error()));
+  return page(200, said->starts_with('{') ? "application/json" : plain, *said);
 }
 
 struct Entry {
   std::string_view path;
   bool changes;  // POST; else GET
   bool probe;    // also on the probes' door
-  Response (*answer)(Control&);
+  Response (*answer)(Control&, const Request&);
 };
 constexpr Entry entries[] = {
-    {"/healthz", false, true, answer_health}, {"/readyz", false, true, answer_ready}, {"/metrics", false, true, answer_metrics},
-    {"/status", false, false, answer_status}, {"/drain", true, false, begin_drain},   {"/reload", true, false, load_again},
+    {"/healthz", false, true, answer_health}, {"/readyz", false, true, answer_ready},     {"/metrics", false, true, answer_metrics},
+    {"/status", false, false, answer_status}, {"/explain", false, false, answer_explain}, {"/drain", true, false, begin_drain},
+    {"/reload", true, false, load_again},
 };
 
 Response answer(Control& control, const Request& request, bool probes_only) {
@@ -77,7 +84,7 @@ Response answer(Control& control, const Request& request, bool probes_only) {
     // A page in somebody's browser can send a POST here without being asked (CSRF); it cannot leave out Origin (Fetch standard).
     if (entry.changes && request.headers.contains(http::Name::origin))
       return pipeline::deny(Code::forbidden, Side::client, "a request from a web page is not taken");
-    return entry.answer(control);
+    return entry.answer(control, request);
   }
   return pipeline::deny(Code::not_found, Side::client, "no such page");
 }

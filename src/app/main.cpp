@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "app/commands.h"
+#include "app/inspection.h"
 #include "app/manual.h"
 #include "app/process.h"
 #include "config/commands.h"
@@ -88,6 +89,7 @@ int main(int argc, char** argv) {
   check->add_option("--format", format, "text, json or github")->check(CLI::IsMember({"text", "json", "github"}));
   check->add_flag("--print", print, "print the whole document with the place each value is from");
 
+  app::Inspection inspection(app);
   CLI::App* schema = app.add_subcommand("schema", "Print the JSON Schema of the configuration, for editors.");
   CLI::App* version = app.add_subcommand("version", "Print the version.");
 
@@ -121,6 +123,7 @@ int main(int argc, char** argv) {
     std::cout << "portloom " PORTLOOM_VERSION "\n";
     return 0;
   }
+  if (std::optional<int> status = inspection.run()) return *status;
   if (*key_new) return app::key_new(consumer, std::cout, std::cerr);
   if (std::optional<int> status = manual.run()) return *status;
   if (*demo) return app::demo(port);

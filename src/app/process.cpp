@@ -20,6 +20,7 @@
 
 #include "admin/status.h"
 #include "app/door.h"
+#include "app/inspection.h"
 #include "app/memory.h"
 #include "data/problem.h"
 
@@ -94,6 +95,7 @@ class Process final : public admin::Control {
     if (state_ == State::ready) begin_drain();
   }
   Result<void> reload() override;
+  Result<std::string> explain(std::string_view query) override { return explain_query(*blueprint_, query); }
   void write_status(std::string& json) override;
   void write_metrics(std::string& page) override {
     metrics_->render(page);

@@ -28,9 +28,12 @@ std::vector<pipeline::Condition> conditions_of(const config::Named<std::string>&
   return conditions;
 }
 
-void add_patterns(const config::ResolvedRoute& route, uint32_t index, uint16_t listener, std::vector<pipeline::Pattern>& patterns) {
+}  // namespace
+
+std::vector<pipeline::Pattern> patterns_of(const config::ResolvedRoute& route, uint32_t index, uint16_t listener) {
   using Form = pipeline::Pattern::Form;
   const config::Match& match = route.match;
+  std::vector<pipeline::Pattern> patterns;
   pipeline::Pattern pattern;
   pattern.route = index;
   pattern.listener = listener;
@@ -51,9 +54,8 @@ void add_patterns(const config::ResolvedRoute& route, uint32_t index, uint16_t l
     for (const std::string& path : match.path_regex) add(Form::regex, path);
     if (!match.has_path()) add(Form::prefix, "/");
   }
+  return patterns;
 }
-
-}  // namespace
 
 uint16_t listener_index(const std::vector<std::string>& names, const std::string& name) {
   auto found = std::find(names.begin(), names.end(), name);
@@ -71,7 +73,8 @@ Result<std::shared_ptr<const pipeline::RouteTable>> compile_routes(const config:
                       .methods = method_bits(route.match.method),
                       .skip = route.skip,
                       .config = loaded.place(route.at)});
-    add_patterns(route, index, listener_index(listeners, route.listener), patterns);
+    for (pipeline::Pattern& pattern : patterns_of(route, index, listener_index(listeners, route.listener)))
+      patterns.push_back(std::move(pattern));
   }
   return pipeline::RouteTable::compile(std::move(routes), std::move(patterns));
 }

@@ -16,6 +16,9 @@ namespace portloom::app {
 // The index of a listener among `names`; 0 when it is not there.
 uint16_t listener_index(const std::vector<std::string>& names, const std::string& name);
 
+// A route as the table takes it: one pattern per host and path.
+std::vector<pipeline::Pattern> patterns_of(const config::ResolvedRoute& route, uint32_t index, uint16_t listener);
+
 // One Route per resolved route of the document, in its order. Code::invalid with the line when a pattern is refused.
 Result<std::shared_ptr<const pipeline::RouteTable>> compile_routes(const config::Loaded& loaded, const std::vector<std::string>& listeners);
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "base/text.h"
 #include "data/expression.h"
@@ -329,9 +330,29 @@ bool read(const Shape& shape, const Value& value, void* into, const std::string&
   return fault.ok() || refuse(reader, value.at, path, fault.message, fault.hint);
 }
 
+void Origins::seal() {
+  std::ranges::sort(entries_, {}, [](const Entry& entry) { return std::pair(entry.hash, entry.order); });
+  auto last = entries_.begin();
+  for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
+    if (last != entries_.begin() && last[-1].hash == entry->hash)
+      last[-1] = *entry;
+    else
+      *last++ = *entry;
+  }
+  entries_.erase(last, entries_.end());
+  entries_.shrink_to_fit();
+  sealed_ = true;
+}
+
 Position Origins::find(std::string_view path) const {
-  auto found = places_.find(path);
-  return found == places_.end() ? Position{} : found->second;
+  uint64_t hash = std::hash<std::string_view>()(path);
+  if (sealed_) {
+    auto found = std::ranges::lower_bound(entries_, hash, {}, &Entry::hash);
+    return found == entries_.end() || found->hash != hash ? Position{} : found->at;
+  }
+  for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry)
+    if (entry->hash == hash) return entry->at;
+  return {};
 }
 
 Position Origins::nearest(std::string_view path) const {

@@ -3,11 +3,12 @@
 // Fills an object from a Value by its Shape, reporting every problem and remembering where each value was written.
 #pragma once
 
+#include <cstdint>
 #include <functional>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "data/part.h"
@@ -17,18 +18,29 @@
 
 namespace portloom::data {
 
-// Path of a value -> where it was written. Paths read "routes[2].match.path", "services.orders.endpoints[0]".
+// Path of a value -> where it was written. Paths read "routes[2].match.path", "services.orders.endpoints[0]". Of a path only a hash of 64
+// bits is kept: a large configuration has a million of them.
 class Origins {
  public:
-  void set(std::string path, Position at) { places_.insert_or_assign(std::move(path), at); }
+  // The last one of equal paths counts.
+  void set(std::string_view path, Position at) {
+    entries_.push_back({std::hash<std::string_view>()(path), at, static_cast<uint32_t>(entries_.size())});
+  }
+  // After the last set(): finding is quick from now on.
+  void seal();
   // Exactly this value; unknown when it was not written (a default).
   Position find(std::string_view path) const;
   // This value or the nearest thing around it that was written.
   Position nearest(std::string_view path) const;
-  size_t size() const { return places_.size(); }
 
  private:
-  std::map<std::string, Position, std::less<>> places_;
+  struct Entry {
+    uint64_t hash;
+    Position at;
+    uint32_t order;
+  };
+  std::vector<Entry> entries_;  // as they were set; once sealed, by hash and each once
+  bool sealed_ = false;
 };
 
 struct Reader {

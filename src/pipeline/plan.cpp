@@ -4,30 +4,19 @@
 // so that a stranger who is refused by a policy does not learn which paths exist.
 #include "pipeline/plan.h"
 
-#include "http/message.h"
 #include "pipeline/exchange.h"
 #include "pipeline/problem.h"
+#include "pipeline/verdict.h"
 
 namespace portloom::pipeline {
 
 namespace {
 
-// The methods of a set as Allow lists them.
-std::string list_of(uint16_t methods) {
-  std::string list;
-  for (unsigned i = 0; i < static_cast<unsigned>(http::Method::other); ++i) {
-    if ((methods >> i & 1) == 0) continue;
-    if (!list.empty()) list += ", ";
-    list += http::text_of(static_cast<http::Method>(i));
-  }
-  return list;
-}
-
 Response no_route(uint16_t allowed_methods) {
   if (allowed_methods == 0) return deny(Code::not_found, Side::client);
   Response response = deny(Code::method_not_allowed, Side::client);
   // RFC 9110 §15.5.6: a 405 must say what is allowed.
-  response.headers.set(http::Name::allow, list_of(allowed_methods));
+  response.headers.set(http::Name::allow, methods_text(allowed_methods));
   return response;
 }
 

@@ -75,13 +75,6 @@ bool takes_path(const Pattern& pattern, std::string_view asked) {
 
 bool has(const Pattern& pattern, http::Method method) { return (pattern.methods >> static_cast<unsigned>(method) & 1) != 0; }
 
-std::string methods_of(uint16_t bits) {
-  std::string list;
-  for (unsigned i = 0; i < static_cast<unsigned>(http::Method::other); ++i)
-    if ((bits >> i & 1) != 0) list.append(list.empty() ? "" : ", ").append(http::text_of(static_cast<http::Method>(i)));
-  return list;
-}
-
 // All lines of a field as one value (RFC 9110 §5.3); nothing when there is none.
 std::optional<std::string> field_of(const http::Headers* headers, std::string_view name) {
   std::optional<std::string> value;
@@ -146,6 +139,13 @@ std::string_view name_of_form(int rank) {
 
 }  // namespace
 
+std::string methods_text(uint16_t bits) {
+  std::string list;
+  for (unsigned i = 0; i < static_cast<unsigned>(http::Method::other); ++i)
+    if ((bits >> i & 1) != 0) list.append(list.empty() ? "" : ", ").append(http::text_of(static_cast<http::Method>(i)));
+  return list;
+}
+
 std::string_view name_of(Verdict::Reason reason) {
   constexpr std::string_view names[] = {"chosen", "listener", "host", "path", "method", "header", "query", "outranked"};
   return names[static_cast<size_t>(reason)];
@@ -157,7 +157,7 @@ Verdict judge(const Pattern& pattern, const Lookup& asked) {
   if (!takes_path(pattern, asked.path)) return {Reason::path, wanted_path(pattern)};
   bool method =
       pattern.methods == 0 || has(pattern, asked.method) || (asked.method == http::Method::HEAD && has(pattern, http::Method::GET));
-  if (!method) return {Reason::method, "it takes " + methods_of(pattern.methods)};
+  if (!method) return {Reason::method, "it takes " + methods_text(pattern.methods)};
   for (const Condition& condition : pattern.headers)
     if (std::string text = objection(condition, field_of(asked.headers, condition.name), "header"); !text.empty())
       return {Reason::header, std::move(text)};

@@ -19,6 +19,8 @@ struct Verdict {
   std::string text;  // "its path is /v1/orders/{id}"; empty when it is chosen
 };
 std::string_view name_of(Verdict::Reason reason);
+// The methods of a set (bits by http::Method), as Allow lists them.
+std::string methods_text(uint16_t bits);
 
 // By itself, as if there were no other pattern. The pattern was taken by RouteTable::compile. `listener` is not told apart by name.
 Verdict judge(const Pattern& pattern, const Lookup& asked);

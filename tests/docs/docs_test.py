@@ -1,5 +1,6 @@
 """Every YAML block of README.md and docs/, and every file of examples/, is a whole configuration that `portloom check` accepts
 without a warning and that two other parsers read alike: PyYAML (YAML 1.1) and npm's yaml (1.2), where they are installed.
+An example of several files is a folder with a portloom.yaml.
 Relative links lead to files and headings that exist.
 
 By hand: PORTLOOM=build/release/portloom python3 tests/docs/docs_test.py
@@ -35,7 +36,7 @@ def documents() -> Iterator[tuple[str, str]]:
         text = page.read_text()
         for block in BLOCK.finditer(text):
             yield f"{page.relative_to(TOP)}:{text.count(chr(10), 0, block.start()) + 2}", block[1]
-    for example in sorted((TOP / "examples").rglob("*.yaml")):
+    for example in sorted((TOP / "examples").glob("*.yaml")):
         yield str(example.relative_to(TOP)), example.read_text()
 
 
@@ -102,6 +103,14 @@ class Documents(unittest.TestCase):
                 said = ran.stdout + ran.stderr
                 self.assertEqual(ran.returncode, 0, f"\n{place}\n{said}")
                 self.assertNotIn("warning", said, place)
+
+    def test_check_accepts_examples_of_several_files(self) -> None:
+        folders = sorted((TOP / "examples").glob("*/portloom.yaml"))
+        self.assertTrue(folders)
+        for example in folders:
+            with self.subTest(example.parent.name):
+                ran = subprocess.run([PORTLOOM, "check", example], capture_output=True, text=True, timeout=20)
+                self.assertEqual((ran.returncode, ran.stderr), (0, ""))
 
     @unittest.skipIf(yaml is None, "PyYAML is not installed")
     def test_another_parser_reads_them(self) -> None:

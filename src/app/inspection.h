@@ -1,0 +1,46 @@
+// app/inspection.h
+//
+// The verbs that look at a configuration and start nothing: explain, routes, diff. And the same explanation for the admin API.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "app/explain.h"
+#include "app/wiring.h"
+
+namespace CLI {
+class App;
+}
+
+namespace portloom::app {
+
+class Inspection {
+ public:
+  // Adds the verbs to the command line; lives until it was parsed and run() was asked.
+  explicit Inspection(CLI::App& app);
+  // The exit status, when one of the verbs was given.
+  std::optional<int> run();
+
+ private:
+  int explain_command();
+  int routes_command();
+  int diff_command();
+
+  CLI::App* explain_ = nullptr;
+  CLI::App* routes_ = nullptr;
+  CLI::App* diff_ = nullptr;
+  std::string file_;
+  std::string other_;
+  std::vector<std::string> fields_;  // "Name: value"
+  std::string format_ = "text";
+  Question question_;
+};
+
+// `query` is that of GET /explain: method, url, listener, from, header ("Name: value", several), format. Code::invalid: what is wrong with
+// it.
+Result<std::string> explain_query(const Blueprint& blueprint, std::string_view query);
+
+}  // namespace portloom::app

@@ -1,0 +1,112 @@
+# tests/e2e/explain_test.py
+#
+# The verbs that look at a configuration, and a document in several files, as operators use them.
+import json
+import os
+import unittest
+
+from gateway import GatewayTest, ok, run
+
+SHOP = """\
+version: 1
+include: [contexts/*.yaml]
+listeners: {edge: {address: "127.0.0.1:0"}}
+services: {monolith: {endpoints: ["127.0.0.1:1"]}}
+routes: [{match: {path_prefix: /}, to: monolith}]
+admin: {address: "127.0.0.1:0"}
+"""
+
+
+class Files(GatewayTest):
+    def setUp(self):
+        self.place = self.folder()
+
+    def write(self, name, text):
+        path = os.path.join(self.place, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as file:
+            file.write(text)
+        return path
+
+    def orders(self, address, more=""):
+        return self.write("contexts/orders.yaml", f"""\
+services: {{orders: {{endpoints: ["{address}"]}}}}
+routes: [{{match: {{path: "/orders/{{id}}"}}, to: {{service: orders, path: "/o/{{id}}{more}"}}}}]
+""")
+
+
+class Explain(Files):
+    def test_a_file(self):
+        shop = self.write("shop.yaml", SHOP)
+        orders = self.orders("127.0.0.1:2")
+        said = run("explain", shop, "GET", "http://shop.test/orders/7?a=1", "-H", "X-App: phone", "--from", "203.0.113.9")
+        self.assertEqual(said.returncode, 0, said.stderr)
+        self.assertIn(f"/orders/{{id}}  {orders}:2", said.stdout)
+        self.assertIn("outranked: it takes this request too: a whole path ranks before the prefix /", said.stdout)
+        self.assertIn("sends GET /o/7?a=1", said.stdout)
+        self.assertIn("203.0.113.9", said.stdout)
+        answer = json.loads(run("explain", shop, "GET", "/orders/7", "--format", "json").stdout)
+        self.assertEqual(answer["route"], "/orders/{id}")
+        self.assertEqual(answer["captured"], {"id": "7"})
+        self.assertEqual(answer["services"][0]["endpoints"], ["127.0.0.1:2"])
+
+    def test_exit_statuses(self):
+        shop = self.write("shop.yaml", SHOP.replace("to: monolith", "to: monolit"))
+        self.assertEqual(run("explain", shop, "GET", "/").returncode, 1)
+        self.assertEqual(run("routes", shop).returncode, 1)
+        self.assertEqual(run("diff", shop, shop).returncode, 1)
+        shop = self.write("shop.yaml", SHOP)
+        for arguments in (["GET", "shop.test/"], ["GET", "/", "--listener", "nope"], ["GET", "/", "-H", "no colon"], ["GET", "/", "--from", "me"],
+                          ["GET"], ["GET", "/", "--format", "xml"]):
+            self.assertEqual(run("explain", shop, *arguments).returncode, 2, arguments)
+
+    def test_a_running_gateway(self):
+        self.orders("127.0.0.1:2")
+        gateway = self.gateway(SHOP, folder=self.place)
+        admin = self.client(gateway, "admin")
+        answer = admin.get("/explain?method=GET&url=http://shop.test/orders/7")
+        self.assertEqual((answer.status, answer.field("content-type")), (200, "application/json"))
+        self.assertEqual(answer.json()["route"], "/orders/{id}")
+        text = admin.get("/explain?url=/nothing&format=text")
+        self.assertIn(b"to monolith", text.body)
+        self.assertEqual(admin.get("/explain").status, 400)
+        self.orders("127.0.0.1:2", "/new")
+        self.assertTrue(gateway.reload())
+        self.assertIn("/o/7/new", admin.get("/explain?url=/orders/7&format=text").body.decode())
+
+    def test_routes_and_diff(self):
+        shop = self.write("shop.yaml", SHOP)
+        self.orders("127.0.0.1:2")
+        lines = run("routes", shop).stdout.splitlines()
+        self.assertEqual(len(lines), 2)
+        self.assertRegex(lines[1], r"^edge  /orders/\{id\}  anyone  timeout: 15s  -> orders /o/\{id\}  .*orders\.yaml:2$")
+        self.assertEqual(run("diff", shop, shop).stdout, "nothing changes for a request\n")
+        other = self.write("other/shop.yaml", SHOP)
+        said = run("diff", shop, other)
+        self.assertEqual(said.returncode, 0)
+        self.assertIn("- edge /orders/{id}", said.stdout)
+        self.assertIn("its requests are now taken by: /* to monolith", said.stdout)
+
+
+class Include(Files):
+    def test_a_change_of_an_included_file_is_loaded(self):
+        first = self.origin(ok("first"))
+        second = self.origin(ok("second"))
+        self.orders(first.address)
+        gateway = self.gateway(SHOP, folder=self.place)
+        client = self.client(gateway)
+        self.assertEqual(client.get("/orders/7").body, b"first")
+        self.orders(second.address)
+        self.assertTrue(gateway.said("configuration loaded"))
+        self.assertEqual(client.get("/orders/7").body, b"second")
+
+    def test_a_name_in_two_files(self):
+        self.orders("127.0.0.1:2")
+        self.write("contexts/again.yaml", "services: {orders: {endpoints: [\"127.0.0.1:3\"]}}\n")
+        said = run("check", self.write("shop.yaml", SHOP))
+        self.assertEqual(said.returncode, 1)
+        self.assertRegex(said.stderr, r"orders\.yaml:1:12: error: \"orders\" is defined twice\n.*\n *\^ the first is at .*again\.yaml:1:12\n")
+
+
+if __name__ == "__main__":
+    unittest.main()
