@@ -43,6 +43,8 @@ SCENARIOS = {
                  setup="tls_h2", tool="bench_load_h2", options={"streams": 32, "tls": 1}),
         Scenario("grpc_unary", "load", 8, "/bench.Bench/Unary", 1029, 40_000, "unary gRPC passed through, 8 connections of 32 streams",
                  setup="grpc", tool="bench_load_h2", options={"streams": 32, "grpc": 1}),
+        *(Scenario(f"routes_{count}", "load", 64, "/api/v1/area7/item7/1", 1024, 60_000, f"h1_64 among {count:,} routes; the goal is that all cost alike",
+                   setup=f"routes_{count}") for count in (10, 1_000, 100_000)),
         Scenario("idle_8000", "idle", 8_000, "/1k", 1024, 8_000, "8,000 idle keep-alive connections, one request made on each"),
         Scenario("idle_8000_tls", "idle", 8_000, "/1k", 1024, 8_000, "8,000 idle keep-alive connections over TLS, one request made on each",
                  setup="tls", options={"tls": 1}),

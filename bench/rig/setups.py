@@ -45,6 +45,13 @@ _PLAIN = {"NGINX_LISTEN": "", "NGINX_TLS": "", "HAPROXY_BIND": "", "ENVOY_CODEC"
           "PORTLOOM_TLS": "", "ALPN": ""}
 _TLS = {"PORTLOOM_TLS": ", tls: {certificates: [{cert: @CERTIFICATES@/bench.pem, key: {file: @CERTIFICATES@/bench.key}}]}",
         "NGINX_TLS": _NGINX_TLS, "ENVOY_TLS": _ENVOY_TLS}
+
+
+def _routes(count):
+    """So many routes under /api/v1, beside the one for /1k."""
+    return "".join(f'  - {{match: {{path: "/api/v1/area{i % 100}/item{i}/{{id}}"}}, to: {{service: origin, path: /1k}}}}\n' for i in range(count - 1))
+
+
 # Streams in flight are 32; what a connection may have open is left at each one's default, which is 100 or more.
 SETUPS = {
     "plain": Setup(texts=_PLAIN),
@@ -55,6 +62,7 @@ SETUPS = {
         "NGINX_LISTEN": "ssl http2", "HAPROXY_BIND": "ssl crt @CERTIFICATES@/bench.both.pem alpn h2,http/1.1", "ENVOY_CODEC": "HTTP2",
         "ALPN": "h2, http/1.1"}),
     "grpc": Setup(h2=True, grpc=True, own_templates=True, texts=_PLAIN),
+    **{f"routes_{count}": Setup(own_templates=True, texts=_PLAIN | {"ROUTES": _routes(count)}) for count in (10, 1_000, 100_000)},
 }
 
 
