@@ -361,7 +361,8 @@ std::string part_text(const data::Part& part) {
     if (shape.fields.size() == 1 && field.short_form) return part.kind + ": " + written;
     text += (text.empty() ? "{" : ", ") + std::string(field.name) + ": " + written;
   }
-  return part.kind + ": " + (text.empty() ? "{}" : text + "}");
+  text = text.empty() ? "{}" : text + "}";
+  return shape.find(part.kind) != nullptr ? text : part.kind + ": " + text;  // {service: orders, path: /x} names its kind itself
 }
 
 std::string policy_text(const data::Part& part) {
