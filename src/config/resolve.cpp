@@ -34,6 +34,7 @@ class Resolver {
   void run() {
     consumers();
     admin();
+    document_.resolved.reserve(document_.routes.size());
     for (size_t i = 0; i < document_.routes.size(); ++i) route(document_.routes[i], Around{}, "routes[" + std::to_string(i) + "]");
     for (const auto& [name, chain] : document_.chains) policies(chain.policies, all_captures_, true);
     for (const auto& [name, listener] : document_.listeners) this->listener(name, listener);

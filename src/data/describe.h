@@ -77,6 +77,7 @@ Shape list() {
   shape.count = [](const void* object) { return static_cast<const T*>(object)->size(); };
   shape.at = [](const void* object, size_t index) -> const void* { return &(*static_cast<const T*>(object))[index]; };
   shape.clear = [](void* object) { static_cast<T*>(object)->clear(); };
+  shape.reserve = [](void* object, size_t count) { static_cast<T*>(object)->reserve(count); };
   return shape;
 }
 

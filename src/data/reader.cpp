@@ -38,6 +38,7 @@ bool read_list(const Shape& shape, const Value& value, void* into, const std::st
   shape.clear(into);
   if (!value.is_list()) return read(shape.item(), value, shape.append(into, {}), join(path, 0), reader);
   bool good = true;
+  shape.reserve(into, value.list.size());
   for (size_t i = 0; i < value.list.size(); ++i)
     good = read(shape.item(), value.list[i], shape.append(into, {}), join(path, i), reader) && good;
   return good;

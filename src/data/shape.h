@@ -100,6 +100,7 @@ struct Shape {
   const void* (*at)(const void*, size_t) = nullptr;
   std::string_view (*key)(const void*, size_t) = nullptr;  // named
   void (*clear)(void*) = nullptr;
+  void (*reserve)(void*, size_t) = nullptr;  // list: room for so many, so that a long one is not copied
 
   std::vector<Field> fields;  // structure
   std::vector<std::string_view> later;
