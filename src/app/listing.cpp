@@ -206,8 +206,8 @@ class Differences {
     routes();
     services();
     listeners();
-    plain("limits", data::format_value(data::shape_of<config::Limits>(), &before_.document->limits),
-          data::format_value(data::shape_of<config::Limits>(), &after_.document->limits));
+    std::vector<std::string> limits = fields(data::shape_of<config::Limits>(), &before_.document->limits, &after_.document->limits);
+    if (!limits.empty()) line('~', "limits", {}, limits);
     return text_;
   }
 
@@ -215,9 +215,6 @@ class Differences {
   void line(char sign, const std::string& what, const std::string& place, const std::vector<std::string>& details = {}) {
     text_ += std::string(1, sign) + " " + what + (place.empty() ? "" : "  (" + place + ")") + "\n";
     for (const std::string& detail : details) text_ += "    " + detail + "\n";
-  }
-  void plain(const std::string& what, const std::string& before, const std::string& after) {
-    if (before != after) line('~', what, {}, {before + " -> " + after});
   }
 
   void routes() {

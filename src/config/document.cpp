@@ -40,22 +40,7 @@ bool is_method(std::string_view text) {
   return true;
 }
 
-// Segments are literal or one whole {name}: what the router can index.
-bool is_path_pattern(std::string_view text) {
-  if (!text.starts_with('/')) return false;
-  for (char c : text)
-    if (static_cast<unsigned char>(c) <= 0x20 || c == '?' || c == '#' || c == 0x7f) return false;
-  while (!text.empty()) {
-    text.remove_prefix(1);
-    std::string_view segment = text.substr(0, text.find('/'));
-    text.remove_prefix(segment.size());
-    if (segment.find_first_of("{}") == std::string_view::npos) continue;
-    if (segment.size() < 3 || segment.front() != '{' || segment.back() != '}') return false;
-    std::string_view name = segment.substr(1, segment.size() - 2);
-    if (!is_name(name) || name.find('.') != std::string_view::npos) return false;
-  }
-  return true;
-}
+bool is_path_pattern(std::string_view text) { return text.starts_with('/'); }
 
 void Listener::check(data::Checker& checker) const {
   if (port && address) checker.error("address", "a listener has `port` or `address`, not both");
@@ -96,6 +81,26 @@ void Service::check(data::Checker& checker) const {
 
 namespace {
 
+// Segments are literal or one whole {name}: what the router can index.
+void check_spelling(std::string_view field, const std::string& path, data::Checker& checker) {
+  for (char c : path)
+    if (static_cast<unsigned char>(c) <= 0x20 || c == 0x7f) return checker.error(field, "a path has no spaces: " + path, "write %20");
+  if (path.find('?') != std::string::npos)
+    return checker.error(field, "a path holds no query: " + path, "match it with query: {name: value}");
+  if (path.find('#') != std::string::npos) return checker.error(field, "no request has a # in its path: " + path);
+  for (std::string_view rest = path; !rest.empty();) {
+    rest.remove_prefix(1);
+    std::string_view segment = rest.substr(0, rest.find('/'));
+    rest.remove_prefix(segment.size());
+    if (segment.find_first_of("{}") == std::string_view::npos) continue;
+    bool whole = segment.size() > 2 && segment.front() == '{' && segment.find('}') == segment.size() - 1;
+    std::string_view name = whole ? segment.substr(1, segment.size() - 2) : std::string_view();
+    if (!is_name(name) || name.find('.') != std::string_view::npos)
+      return checker.error(field, "a {name} is a whole segment, of letters, digits, _ and -: " + std::string(segment),
+                           "a part of a segment is captured by path_regex");
+  }
+}
+
 // What the router can take of a path with {name}s, beyond its spelling.
 void check_names(std::string_view field, const std::string& path, data::Checker& checker) {
   std::vector<std::string_view> names;
@@ -135,6 +140,8 @@ void Match::check(data::Checker& checker) const {
                   : checker.written("path_prefix") ? "path_prefix"
                                                    : "path_regex",
                   "a match has one of `path`, `path_prefix` and `path_regex`", "write two routes");
+  for (const std::string& one : path) check_spelling("path", one, checker);
+  for (const std::string& one : path_prefix) check_spelling("path_prefix", one, checker);
   for (const std::string& one : path) check_names("path", one, checker);
   for (const std::string& one : path_prefix) check_names("path_prefix", one, checker);
   for (const std::string& one : path_regex) {

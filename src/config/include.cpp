@@ -80,12 +80,13 @@ void append(Value& list, Value&& more) {
 
 }  // namespace
 
-std::optional<Value> Includes::read(const std::string& path) {
+std::optional<Value> Includes::read(const std::string& path, data::Position by) {
   std::string text;
   if (!read_file(path, text)) {
     std::error_code fault;
     bool there = fs::exists(path, fault);
-    problems_.error(data::nowhere, {}, "cannot read " + path, there ? "is it a file, and readable?" : "there is no such file");
+    problems_.error(by, by.known() ? "include" : "", "cannot read " + path,
+                    there ? "is it a file, and readable?" : "there is no such file");
     return std::nullopt;
   }
   if (path != "-") watched_.insert(path);
@@ -143,7 +144,7 @@ void Includes::add(Value& root, const Value& pattern, const std::string& path) {
     std::string real = real_path(file);
     if (!may_open(file, pattern, real)) continue;
     all_.emplace_back(real, sources_.place(pattern.at));
-    std::optional<Value> included = read(file);
+    std::optional<Value> included = read(file, pattern.at);
     if (!included) continue;
     std::erase_if(included->map, [](const Value::Entry& entry) { return entry.key == "context"; });
     unite(root, std::move(*included));

@@ -22,8 +22,9 @@ class Includes {
 
   Includes(data::Sources& sources, data::Problems& problems, const data::Environment& environment)
       : sources_(sources), problems_(problems), environment_(environment) {}
-  // Reads the file with all that it includes; "-" is standard input. Nothing when it could not be read or was no map; that was said.
-  std::optional<data::Value> read(const std::string& path);
+  // Reads the file with all that it includes; "-" is standard input. Nothing when it could not be read or was no map; that was said, at
+  // the place that names the file.
+  std::optional<data::Value> read(const std::string& path, data::Position by = data::nowhere);
   // The same for a text that belongs to no folder, and therefore includes nothing.
   std::optional<data::Value> read_text(uint32_t file);
   // Files that were read, and folders in which more may come to be: what a reload looks at.

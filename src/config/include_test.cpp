@@ -110,7 +110,8 @@ TEST_F(Include, APatternDoesNotMeanItsOwnFile) {
 TEST_F(Include, WhatIsNotThereIsSaid) {
   EXPECT_EQ(shown({write("shop.yaml", main_text)}),
             "shop.yaml:3:10: warning: no file fits \"contexts/*.yaml\"\ninclude: contexts/*.yaml\n         ^\n");
-  EXPECT_EQ(shown({write("a.yaml", "include: nope.yaml\n")}), "error: cannot read nope.yaml: there is no such file\n");
+  EXPECT_EQ(shown({write("a.yaml", "include: nope.yaml\n")}),
+            "a.yaml:1:10: error: cannot read nope.yaml\ninclude: nope.yaml\n         ^ there is no such file\n");
   EXPECT_EQ(shown({write("a.yaml", "include: {a: b}\n")}),
             "a.yaml:1:10: error: expected a list of files, found a map\ninclude: {a: b}\n         ^ write include: [contexts/*.yaml]\n");
   Loaded text = load_text("t", "include: a.yaml\n", Catalogue());

@@ -114,6 +114,7 @@ class Resolver {
         names.insert(names.end(), {"consumer", "tenant", "query", "headers", "cookies", "client"});
         std::string hint = data::did_you_mean(operand.name, names);
         if (hint.empty() && !captures.some.empty()) hint = "captured: " + captures.list();
+        if (operand.name == "rest") hint = "{rest} is what follows a path_prefix";
         if (hint.empty()) hint = "write {" + operand.name + "} as a segment of the path to capture it";
         problems_.error(place, std::string(path), "no path has a parameter {" + operand.name + "}", std::move(hint));
       } else if (!captures.all.contains(operand.name) && expression.alternatives.size() == 1 && captures.of_one_route) {

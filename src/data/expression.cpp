@@ -55,7 +55,8 @@ class Parser {
     for (const Feature& feature : features)
       if (rest().starts_with(feature.sign)) return fail(std::string(feature.message), "alternatives are written a || b");
     if (at_ == text_.size()) return fail("a brace without its }", "write {{ for a brace");
-    fail("expected || or " + std::string(end) + ", found \"" + std::string(rest().substr(0, 16)) + "\"");
+    fail("expected || or " + std::string(end) + ", found \"" + std::string(rest().substr(0, 16)) + "\"",
+         in_braces_ ? "write {{ for a brace" : "");
   }
 
   bool take(std::string_view sign) {
@@ -107,6 +108,10 @@ class Parser {
       std::optional<std::string> text = quoted('\'');
       if (!text) return std::nullopt;
       return Operand{Root::text, std::move(*text), begin};
+    }
+    if (rest().starts_with('"')) {
+      fail("a text stands in single quotes", in_braces_ ? "write 'text'; {{ is a brace" : "write 'text'");
+      return std::nullopt;
     }
     std::optional<std::string> first = word();
     if (!first) {

@@ -59,6 +59,7 @@ TEST(Template, SaysWhereAndWhatIsWrong) {
   EXPECT_EQ(shown("{header.x}"), "at 1: there is no \"header\" with members in this version");
   EXPECT_EQ(shown("{'a}"), "at 1: a quote without its end");
   EXPECT_EQ(shown("{id!}"), "at 3: comparisons are not in this version");
+  EXPECT_EQ(shown("{id || \"1\"}"), "at 7: a text stands in single quotes");
   EXPECT_EQ(shown("{id id}"), "at 4: expected || or }, found \"id}\"");
 }
 

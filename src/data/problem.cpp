@@ -170,6 +170,12 @@ void Problems::warning(Position at, std::string key, std::string message, std::s
 
 void Problems::add(Severity severity, Position at, std::string key, std::string message, std::string hint) {
   constexpr size_t problems_max = 1000;
+  // What is broken as a text (it has no key yet) need not be called of the wrong kind as well.
+  auto broken = [&](const ConfigProblem& other) {
+    return other.key.empty() && other.severity == Severity::error && other.line == at.line && other.column == at.column &&
+           at.file < sources_.size() && other.file == sources_.name(at.file);
+  };
+  if (!key.empty() && at.known() && std::ranges::any_of(all_, broken)) return;
   if (severity == Severity::error) ++errors_;
   if (all_.size() >= problems_max) return;
   ConfigProblem problem;

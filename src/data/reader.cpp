@@ -70,12 +70,23 @@ bool read_secret(const Shape& shape, const Value& value, Secret& into, const std
 
 // ---- open places
 
+// Did you mean, or what there is.
+std::string suggestion(std::string_view word, const std::vector<std::string_view>& names, std::string_view what) {
+  constexpr size_t listed_max = 24;
+  std::string hint = did_you_mean(word, names);
+  if (!hint.empty() || names.size() > listed_max) return hint;
+  hint = what;
+  for (std::string_view name : names) hint.append(name == names.front() ? ": " : ", ").append(name);
+  return hint;
+}
+
 bool unknown_kind(const OpenPlace& place, const Value& value, const std::string& path, Reader& reader) {
   std::vector<std::string_view> names;
-  for (const PartKind& kind : place.kinds) names.push_back(kind.name);
+  for (const PartKind& kind : place.kinds)
+    if (kind.shape != nullptr) names.push_back(kind.name);
   const Value::Entry& first = value.map.front();
   return refuse(reader, first.at, join(path, first.key), "unknown " + place.name + " \"" + first.key + "\"",
-                did_you_mean(first.key, names));
+                suggestion(first.key, names, "there is"));
 }
 
 // The first key that names a kind: the others may belong to it.
@@ -131,6 +142,10 @@ bool read_part(const Shape& shape, const Value& value, Part& part, const std::st
     const Value::Entry& other = &value.map[0] == entry ? value.map[1] : value.map[0];
     const Value::Entry& second = &value.map[0] == entry ? value.map[1] : *entry;
     bool dash = place->find(other.key) != nullptr;
+    if (dash && place->name != "policy")
+      return refuse(reader, second.at, path,
+                    "a " + place->name + " has one key, found \"" + value.map[0].key + "\" and \"" + value.map[1].key + "\"",
+                    "keep one of the two");
     return refuse(reader, second.at, path,
                   "a " + place->name + " has one key, found \"" + value.map[0].key + "\" and \"" + value.map[1].key + "\"",
                   dash ? "is a dash missing before \"" + second.key + "\"?" : "are its settings not indented below \"" + kind.name + "\"?");
@@ -258,7 +273,8 @@ bool unknown_key(const Shape& shape, const Value::Entry& entry, const std::strin
     if (later == entry.key) return refuse(reader, entry.at, join(path, entry.key), "\"" + entry.key + "\" is not in this version");
   std::vector<std::string_view> names;
   for (const Field& field : shape.fields) names.push_back(field.name);
-  return refuse(reader, entry.at, join(path, entry.key), "unknown key \"" + entry.key.substr(0, 80) + "\"", did_you_mean(entry.key, names));
+  return refuse(reader, entry.at, join(path, entry.key), "unknown key \"" + entry.key.substr(0, 80) + "\"",
+                suggestion(entry.key, names, "keys here"));
 }
 
 bool read_field(const Field& field, const Value& value, void* into, const std::string& path, Reader& reader) {

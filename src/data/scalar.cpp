@@ -62,6 +62,14 @@ TextFault read_real(const Shape& shape, const Value& value, void* into) {
   return {};
 }
 
+std::string_view units_of(const Shape& shape) {
+  switch (shape.kind) {
+    case Shape::Kind::duration: return "units are ms, s, m and h, without a space: 1h30m";
+    case Shape::Kind::size: return "units are B, KiB, MiB, GiB and kB, MB, GB";
+    default: return "write 5%";
+  }
+}
+
 template <class Quantity>
 TextFault read_quantity(const Shape& shape, const Value& value, void* into, std::optional<Quantity> (*parse)(std::string_view),
                         std::initializer_list<std::string_view> units) {
@@ -69,7 +77,7 @@ TextFault read_quantity(const Shape& shape, const Value& value, void* into, std:
     *static_cast<Quantity*>(into) = *quantity;
     return {};
   }
-  if (!is_number(value.text)) return not_expected(shape, value);
+  if (!is_number(value.text)) return not_expected(shape, value, std::string(units_of(shape)));
   std::string hint = "write ";
   for (std::string_view unit : units) {
     if (hint.size() > 6) hint += " or ";
@@ -108,7 +116,7 @@ TextFault read_scalar(const Shape& shape, const Value& value, void* into) {
     case Kind::integer: return read_integer(shape, value, into);
     case Kind::number: return read_real(shape, value, into);
     case Kind::duration: return read_quantity<Duration>(shape, value, into, parse_duration, {"s", "ms"});
-    case Kind::size: return read_quantity<Size>(shape, value, into, parse_size, {"KiB", "MB"});
+    case Kind::size: return read_quantity<Size>(shape, value, into, parse_size, {"B", "KiB"});
     case Kind::percent: return read_quantity<Percent>(shape, value, into, parse_percent, {"%"});
     case Kind::choice: return read_choice(shape, value, into);
     case Kind::address: {

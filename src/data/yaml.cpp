@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "data/utf8.h"
 
 namespace portloom::data {
 namespace {
@@ -189,6 +190,41 @@ bool has_bare_brace(std::string_view line) {
   return false;
 }
 
+// What a person may have done, by what the parser stumbled over.
+std::string hint_for(std::string_view fault, std::string_view line, size_t column, std::string_view before, bool brace) {
+  auto says = [&](std::string_view part) { return fault.find(part) != std::string_view::npos; };
+  size_t text = line.find_first_not_of(' ');
+  if (text != std::string_view::npos && line[text] == '\t') return "indent with spaces, not with a tab";
+  if (says("map flow") || says("sequence flow") || says("flow end")) return "quote this text, or is a bracket or quote not closed?";
+  size_t colon = before.find(':');
+  if (says("illegal map value") && colon != std::string_view::npos && colon + 1 < before.size() && before[colon + 1] != ' ')
+    return "is a space missing behind the colon in the line before?";
+  if (says("illegal map value")) return "one key and its value in a line; a text with \": \" is quoted";
+  bool at_first = text != std::string_view::npos && column == text + 1;
+  if (at_first && (says("end of map not found") || says("end of sequence not found"))) return "indent it like the lines around it";
+  return brace ? "quote this text" : "";
+}
+
+// The first byte that belongs to no character, or to one that no text file has; npos: there is none.
+size_t broken_byte(std::string_view text) {
+  size_t at = text.starts_with("\xEF\xBB\xBF") ? 3 : 0;
+  while (at < text.size()) {
+    auto byte = static_cast<unsigned char>(text[at]);
+    bool control = (byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r') || byte == 0x7f;
+    size_t length = control ? 0 : utf8_length(text.substr(at));
+    if (length == 0) return at;
+    at += length;
+  }
+  return std::string_view::npos;
+}
+
+Position place_of(uint32_t file, std::string_view text, size_t at) {
+  std::string_view before = text.substr(0, at);
+  size_t line = before.rfind('\n');
+  return {file, static_cast<uint32_t>(1 + std::count(before.begin(), before.end(), '\n')),
+          static_cast<uint32_t>(line == std::string_view::npos ? at + 1 : at - line)};
+}
+
 void report(const YAML::Exception& fault, uint32_t file, Position last, Problems& problems) {
   const Sources& sources = problems.sources();
   Position where = last;
@@ -199,7 +235,9 @@ void report(const YAML::Exception& fault, uint32_t file, Position last, Problems
     where = last;
     brace = true;
   }
-  problems.error(where, {}, "this is not YAML: " + fault.msg, brace ? "quote this text" : "");
+  std::string_view before = where.line > 1 ? sources.line(file, where.line - 1) : std::string_view();
+  problems.error(where, {}, "this is not YAML: " + fault.msg,
+                 hint_for(fault.msg, sources.line(file, where.line), where.column, before, brace));
 }
 
 }  // namespace
@@ -208,6 +246,10 @@ std::optional<Value> read_yaml(uint32_t file, Problems& problems) {
   const std::string& text = problems.sources().text(file);
   if (text.size() > yaml_bytes_max) {
     problems.error({file, 1, 1}, {}, "the file is larger than 16 MiB");
+    return std::nullopt;
+  }
+  if (size_t at = broken_byte(text); at != std::string::npos) {
+    problems.error(place_of(file, text, at), {}, "this byte belongs to no UTF-8 text", "save the file as UTF-8");
     return std::nullopt;
   }
   size_t before = problems.errors();

@@ -7,6 +7,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "data/utf8.h"
 #include "http/form.h"
 #include "http/grammar.h"
 #include "pipeline/exchange.h"
@@ -102,24 +103,6 @@ void put_html(http::Writer& to, char c) {
   }
 }
 
-// Bytes of a UTF-8 sequence at the beginning of `text`; 0 when there is none (RFC 3629 §4).
-size_t utf8_sequence(std::string_view text) {
-  auto byte = [&](size_t i) { return i < text.size() ? static_cast<uint8_t>(text[i]) : uint8_t{0}; };
-  auto follows = [&](size_t i) { return (byte(i) & 0xc0) == 0x80; };
-  uint8_t first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xc2 && first <= 0xdf) return follows(1) ? 2 : 0;
-  if ((first & 0xf0) == 0xe0) {
-    bool fits = first == 0xe0 ? byte(1) >= 0xa0 : first != 0xed || byte(1) < 0xa0;
-    return fits && follows(1) && follows(2) ? 3 : 0;
-  }
-  if (first >= 0xf0 && first <= 0xf4) {
-    bool fits = first == 0xf0 ? byte(1) >= 0x90 : first != 0xf4 || byte(1) < 0x90;
-    return fits && follows(1) && follows(2) && follows(3) ? 4 : 0;
-  }
-  return 0;
-}
-
 // What is no UTF-8 becomes U+FFFD, so that what we write is always JSON and always a page. The four bytes after a decoded one are
 // looked at as they will be decoded.
 bool put_unicode(http::Writer& to, std::string_view text, Input::Encoding encoding, Place place) {
@@ -128,7 +111,7 @@ bool put_unicode(http::Writer& to, std::string_view text, Input::Encoding encodi
   while (true) {
     while (have < ahead.size() && !text.empty()) ahead[have++] = next_byte(text, encoding);
     if (have == 0) return true;
-    size_t size = utf8_sequence({ahead.data(), have});
+    size_t size = data::utf8_length({ahead.data(), have});
     if (size == 0) {
       to.text("\xEF\xBF\xBD");
       size = 1;
