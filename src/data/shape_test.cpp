@@ -164,7 +164,7 @@ TEST(Shape, RefusesWrongScalars) {
   EXPECT_EQ(bad("count: 3x\n"), "text:1:8: error: expected a whole number, found \"3x\"\ncount: 3x\n       ^\n");
   EXPECT_EQ(bad("ratio: nan\n"), "text:1:8: error: expected a number, found \"nan\"\nratio: nan\n       ^\n");
   EXPECT_EQ(bad("inner: 3\n"), "text:1:8: error: 3 has no unit\ninner: 3\n       ^ write 3s or 3ms\n");
-  EXPECT_EQ(bad("size: 10\n"), "text:1:7: error: 10 has no unit\nsize: 10\n      ^ write 10KiB or 10MB\n");
+  EXPECT_EQ(bad("size: 10\n"), "text:1:7: error: 10 has no unit\nsize: 10\n      ^ write 10B or 10KiB\n");
   EXPECT_EQ(bad("share: 5\n"), "text:1:8: error: 5 has no unit\nshare: 5\n       ^ write 5%\n");
   EXPECT_EQ(bad("address: 8080\n"), "text:1:10: error: expected an address like host:8080, found \"8080\"\naddress: 8080\n         ^\n");
   EXPECT_EQ(bad("colour: gren\n"),
@@ -189,7 +189,9 @@ TEST(Shape, RefusesWhatRulesForbid) {
 
 TEST(Shape, RefusesUnknownAndLaterKeys) {
   EXPECT_EQ(bad("prot: 1\n"), "text:1:1: error: unknown key \"prot\"\nprot: 1\n^ did you mean \"port\"?\n");
-  EXPECT_EQ(bad("zzzzzz: 1\n"), "text:1:1: error: unknown key \"zzzzzz\"\nzzzzzz: 1\n^\n");
+  EXPECT_EQ(bad("zzzzzz: 1\n"),
+            "text:1:1: error: unknown key \"zzzzzz\"\nzzzzzz: 1\n^ keys here: flag, port, count, ratio, text, size, share, colour, inner, "
+            "names, named, secret, address, policies\n");
   EXPECT_EQ(bad("tomorrow: 1\n"), "text:1:1: error: \"tomorrow\" is not in this version\ntomorrow: 1\n^\n");
 }
 
