@@ -126,6 +126,7 @@ class Process final : public admin::Control {
   policy::States states_;
   std::shared_ptr<const Blueprint> blueprint_;
   std::vector<std::string> watched_;  // files whose change is a reload
+  std::string loaded_files_;          // their fingerprint when the process started
   std::shared_ptr<const io::TicketKeys> ticket_keys_;
   server::Admission admission_{{}};
   MemoryWatch memory_;
@@ -152,6 +153,7 @@ std::pair<config::Loaded, Materials> Process::load_configuration() {
   watched_ = settings_.files;
   watched_.insert(watched_.end(), loaded.watched.begin(), loaded.watched.end());
   watched_.insert(watched_.end(), materials.files.begin(), materials.files.end());
+  if (loaded_files_.empty()) loaded_files_ = fingerprint(watched_);
   if (!loaded.problems.empty()) std::cerr << data::render(loaded.problems) << std::flush;
   return {std::move(loaded), std::move(materials)};
 }
@@ -348,7 +350,7 @@ Task<void> Process::end(Process* self) {
 // A file that changed is loaded like SIGHUP. Asked for once a second by size and time: works on every file system, and a
 // replaced file or a folder's new one is seen like an edited one.
 Task<void> Process::watch_files(Process* self) {
-  std::string seen = fingerprint(self->watched_);
+  std::string seen = self->loaded_files_;  // of the start: what changed before the first look is seen too
   while (true) {
     co_await sleep_for(1s);
     if (fingerprint(self->watched_) == seen || self->state_ != State::ready) continue;
