@@ -42,7 +42,8 @@ void write_status(std::string& json, const Status& status, const std::vector<con
   writer.key("config").begin_object();
   writer.member("hash", status.config_hash);
   writer.member("loaded_at", loaded);
-  writer.member("last_reload_ok", status.last_reload_ok);
+  writer.member("last_reload_ok", status.reload_error.empty());
+  if (!status.reload_error.empty()) writer.member("reload_error", status.reload_error);
   writer.key("files").begin_array();
   for (const std::string& file : status.config_files) writer.value(file);
   writer.end_array().end_object();

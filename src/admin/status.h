@@ -22,7 +22,7 @@ struct Status {
   Duration uptime{0};
   std::string config_hash;
   WallTime config_loaded{};
-  bool last_reload_ok = true;
+  std::string reload_error;  // why the last reload was refused; empty: it was taken
   std::vector<std::string> config_files;
   std::string engine;
   size_t workers = 0;

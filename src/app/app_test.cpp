@@ -8,6 +8,7 @@
 #include "app/commands.h"
 #include "app/wiring.h"
 #include "config/commands.h"
+#include "data/print.h"
 
 namespace portloom::app {
 namespace {
@@ -19,6 +20,36 @@ TEST(Reference, OnDiskIsWhatTheShapesSay) {
   std::stringstream text;
   text << file.rdbuf();
   EXPECT_EQ(text.str(), made) << "run app_test with UPDATE=1 in the environment to write docs/reference.md anew";
+}
+
+// Each bound of `shape` that is a number stands in `page` as a row: `prefix.key`, then the default.
+void expect_rows(const std::string& page, const std::string& prefix, const data::Shape& shape) {
+  using Kind = data::Shape::Kind;
+  for (const data::Field& field : shape.fields) {
+    const data::Shape& kind = field.shape();
+    const void* value = static_cast<const char*>(shape.defaults.get()) + field.offset;
+    std::string name = prefix + std::string(field.name);
+    if (kind.kind == Kind::structure) {
+      if (kind.name == "config.Http2Limits" || kind.name == "config.Pool") expect_rows(page, name + ".", kind);
+      continue;
+    }
+    bool optional = kind.kind == Kind::optional;
+    Kind inner = optional ? kind.item().kind : kind.kind;
+    if (inner != Kind::integer && inner != Kind::size && inner != Kind::duration) continue;
+    std::string row = "| `" + name + "` | " + (optional ? "" : "`" + data::format_value(kind, value) + "`");
+    EXPECT_NE(page.find(row), std::string::npos) << "docs/limits.md has no row that begins with " << row;
+  }
+}
+
+TEST(Limits, ThePageHasEveryBoundWithItsDefault) {
+  std::ifstream file(LIMITS_FILE);
+  std::stringstream text;
+  text << file.rdbuf();
+  std::string page = text.str();
+  expect_rows(page, "limits.", data::shape_of<config::Limits>());
+  expect_rows(page, "timeouts.", data::shape_of<config::ListenerTimeouts>());
+  expect_rows(page, "", data::shape_of<config::ServiceSettings>());
+  expect_rows(page, "telemetry.metrics.", data::shape_of<config::Metrics>());
 }
 
 TEST(Forwarding, TheTwoFlagsStandForADocumentThatPasses) {

@@ -9,10 +9,11 @@ Result<std::unique_ptr<ServiceDoor>> ServiceDoor::open(const io::Address& addres
                                                        std::string name) {
   Result<io::Listener> listener = io::listen(address, false);
   if (!listener) return std::unexpected(std::move(listener.error()));
-  return std::unique_ptr<ServiceDoor>(new ServiceDoor(std::move(service), std::move(name), std::move(*listener)));
+  return std::unique_ptr<ServiceDoor>(new ServiceDoor(std::move(service), std::move(name), address, std::move(*listener)));
 }
 
-ServiceDoor::ServiceDoor(std::unique_ptr<pipeline::Service> service, std::string name, io::Listener listener) : name_(std::move(name)) {
+ServiceDoor::ServiceDoor(std::unique_ptr<pipeline::Service> service, std::string name, const io::Address& configured, io::Listener listener)
+    : name_(std::move(name)), configured_(configured) {
   auto snapshot = std::make_shared<pipeline::Snapshot>();
   snapshot->table = *pipeline::RouteTable::compile({}, {});
   snapshot->listeners = {name_};

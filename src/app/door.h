@@ -24,11 +24,19 @@ class ServiceDoor {
   const std::string& name() const { return name_; }
   // As bound.
   const io::Address& address() const { return server_->address(); }
+  const io::Address& configured() const { return configured_; }
+  // Takes no new connection; those that are open end with their next answer.
+  void retire() {
+    server_->close_port();
+    server_->retire_connections(true);
+  }
+  size_t open_connections() const { return server_->open_connections(); }
 
  private:
-  ServiceDoor(std::unique_ptr<pipeline::Service> service, std::string name, io::Listener listener);
+  ServiceDoor(std::unique_ptr<pipeline::Service> service, std::string name, const io::Address& configured, io::Listener listener);
 
   std::string name_;
+  io::Address configured_;
   server::Admission admission_{{.connections = connections_max}};
   std::unique_ptr<pipeline::Plan> plan_;
   server::Workplace workplace_;

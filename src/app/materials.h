@@ -18,7 +18,8 @@ namespace portloom::app {
 struct Materials {
   std::vector<std::shared_ptr<const io::TlsServerMaterial>> listeners;                        // by listener; null: it speaks plainly
   std::map<std::string, std::shared_ptr<const io::TlsClientMaterial>, std::less<>> services;  // those that speak TLS
-  std::vector<std::string> files;                                                             // what was asked for, read or not
+  std::map<std::string, uint64_t, std::less<>> digests;  // of the files of those: another one when a file holds something else
+  std::vector<std::string> files;                        // what was asked for, read or not
 };
 
 // Adds what is wrong to `loaded`; after an error it holds no document.

@@ -1,7 +1,6 @@
 // app/process.h
 //
-// Process: the gateway's role. Owns workers, the admin doors, the log's thread and the counters; runs on the control
-// thread until a signal or POST /drain ends it. One per process.
+// The gateway as a program runs it: on the control thread, until a signal or POST /drain ends it. Once per process.
 #pragma once
 
 #include <functional>

@@ -9,6 +9,7 @@
 
 #include "app/routes.h"
 #include "base/random.h"
+#include "data/print.h"
 #include "upstream/cluster.h"
 
 namespace portloom::app {
@@ -46,8 +47,8 @@ Result<io::Address> bind_address(const data::Address& address) {
 // Fills one Plan.
 class Builder {
  public:
-  Builder(const Blueprint& blueprint, policy::States& states, pipeline::Plan& plan)
-      : blueprint_(blueprint), document_(*blueprint.loaded.document), states_(states), plan_(plan) {}
+  Builder(const Blueprint& blueprint, policy::States& states, Clusters& clusters, pipeline::Plan& plan)
+      : blueprint_(blueprint), document_(*blueprint.loaded.document), states_(states), clusters_(clusters), plan_(plan) {}
 
   void build() {
     for (const auto& [name, service] : document_.services) add_service(name, service);
@@ -90,9 +91,21 @@ class Builder {
     settings.pool_idle = service.pool.idle;
     settings.connections_max = service.pool.connections;
     settings.heads = {.headers = document_.limits.headers.bytes, .uri = document_.limits.uri.bytes};
-    auto* cluster = own(std::make_unique<upstream::Cluster>(std::move(settings), blueprint_.endpoints.find(name)->second, random_seed()));
+    const auto& endpoints = blueprint_.endpoints.find(name)->second;
+    std::shared_ptr<upstream::Cluster> cluster = clusters_.keep(
+        name, facts_of(name, service), [&] { return std::make_shared<upstream::Cluster>(std::move(settings), endpoints, random_seed()); });
+    plan_.kept.push_back(cluster);
     std::vector<data::Part> written = document_.expand(service.policies);
     plan_.services[name] = own(std::make_unique<pipeline::Chain>(make_all(written, policy::default_service_policies(written)), *cluster));
+  }
+
+  // Whatever a cluster depends on: how it is written, where its names lead, what its files hold, and the limits of all messages.
+  std::string facts_of(const std::string& name, const config::Service& service) const {
+    std::string facts = data::format_value(data::shape_of<config::Service>(), &service);
+    for (const auto& endpoint : blueprint_.endpoints.find(name)->second) facts += '\n' + endpoint.text();
+    auto files = blueprint_.materials.digests.find(name);
+    if (files != blueprint_.materials.digests.end()) facts += '\n' + std::to_string(files->second);
+    return facts + '\n' + data::format_value(data::shape_of<config::Limits>(), &document_.limits);
   }
 
   void add_route(const config::ResolvedRoute& route) {
@@ -124,6 +137,7 @@ class Builder {
   const Blueprint& blueprint_;
   const config::Document& document_;
   policy::States& states_;
+  Clusters& clusters_;
   pipeline::Plan& plan_;
   pipeline::Router* router_ = nullptr;
 };
@@ -166,9 +180,19 @@ Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded, Materials m
   return std::shared_ptr<const Blueprint>(std::move(blueprint));
 }
 
-std::unique_ptr<pipeline::Plan> build_plan(const Blueprint& blueprint, policy::States& states) {
+std::shared_ptr<upstream::Cluster> Clusters::keep(const std::string& name, std::string facts, const Make& make) {
+  Kept& kept = kept_[name];
+  if (kept.cluster == nullptr || kept.facts != facts) kept = {std::move(facts), make()};
+  return kept.cluster;
+}
+
+void Clusters::forget_unused() {
+  std::erase_if(kept_, [](const auto& entry) { return entry.second.cluster.use_count() == 1; });
+}
+
+std::unique_ptr<pipeline::Plan> build_plan(const Blueprint& blueprint, policy::States& states, Clusters& clusters) {
   auto plan = std::make_unique<pipeline::Plan>(blueprint.snapshot);
-  Builder(blueprint, states, *plan).build();
+  Builder(blueprint, states, clusters, *plan).build();
   return plan;
 }
 
@@ -210,7 +234,7 @@ server::Door door_of(const Blueprint& blueprint, uint16_t index, const std::shar
   door.connection.head_timeout = listener.timeouts.headers;
   door.connection.idle_timeout = listener.timeouts.idle;
   door.connection.body_timeout = listener.timeouts.body;
-  door.gone_grace = listener.timeouts.gone_grace;
+  door.connection.gone_grace = listener.timeouts.gone_grace;
   door.proxy_protocol = listener.proxy_protocol;
   door.tls = tls_of(blueprint, index, keys);
   for (const std::string& network : listener.trusted_proxies)

@@ -4,6 +4,7 @@
 // Every rule of "who stands in front of whom" is here and nowhere else.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -15,6 +16,7 @@
 #include "pipeline/plan.h"
 #include "policy/build.h"
 #include "server/server.h"
+#include "upstream/cluster.h"
 
 namespace portloom::app {
 
@@ -33,8 +35,27 @@ config::Catalogue make_catalogue();
 // Control thread; resolves host names (blocks). Code::invalid with what is wrong.
 Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded, Materials materials);
 
-// On the worker, while the control thread waits for it (`states` belongs to that thread). Never null.
-std::unique_ptr<pipeline::Plan> build_plan(const Blueprint& blueprint, policy::States& states);
+// One worker's clusters. A service that is configured as before, its files included, keeps its cluster from plan to plan: pools,
+// counts, health. The worker's own; plans share what they use.
+class Clusters {
+ public:
+  using Make = std::function<std::shared_ptr<upstream::Cluster>()>;
+  // `facts`: everything that the cluster of this name is made from, as text.
+  std::shared_ptr<upstream::Cluster> keep(const std::string& name, std::string facts, const Make& make);
+  // Those that no plan uses any more.
+  void forget_unused();
+  void clear() { kept_.clear(); }
+
+ private:
+  struct Kept {
+    std::string facts;
+    std::shared_ptr<upstream::Cluster> cluster;
+  };
+  std::map<std::string, Kept, std::less<>> kept_;
+};
+
+// On the worker, while the control thread waits for it (`states` belongs to that thread). Never null. `blueprint` outlives it.
+std::unique_ptr<pipeline::Plan> build_plan(const Blueprint& blueprint, policy::States& states, Clusters& clusters);
 
 // What a listener's server needs to know.
 server::Door door_of(const Blueprint& blueprint, uint16_t listener, const std::shared_ptr<const io::TicketKeys>& keys);

@@ -1,9 +1,10 @@
 // app/worker.cpp
 //
-// The worker's thread: open the ports, turn until told to stop, take everything down in order.
+// The worker's thread: turn until told to stop, take everything down in order. What it serves comes with adopt().
 #include "app/worker.h"
 
 #include "base/pool.h"
+#include "base/random.h"
 
 namespace portloom::app {
 
@@ -11,19 +12,17 @@ namespace {
 enum : int { starting, started, failed };
 }
 
-Result<void> Worker::start(const std::shared_ptr<const Blueprint>& blueprint, std::vector<io::Address>& binds, policy::States& states,
-                           std::shared_ptr<const telemetry::Labels> labels) {
+Result<void> Worker::start() {
   std::atomic<int> state = starting;
   Error error;
-  thread_ = std::thread(&Worker::run, this, blueprint, &binds, &states, std::move(labels), &state, &error);
+  thread_ = std::thread(&Worker::run, this, &state, &error);
   state.wait(starting);
   if (state.load() == started) return {};
   thread_.join();
   return std::unexpected(std::move(error));
 }
 
-void Worker::run(std::shared_ptr<const Blueprint> blueprint, std::vector<io::Address>* binds, policy::States* states,
-                 std::shared_ptr<const telemetry::Labels> labels, std::atomic<int>* state, Error* error) {
+void Worker::run(std::atomic<int>* state, Error* error) {
   auto tell = [state](int what) {
     state->store(what);
     state->notify_one();
@@ -36,51 +35,24 @@ void Worker::run(std::shared_ptr<const Blueprint> blueprint, std::vector<io::Add
   loop_ = std::move(*loop);
   engine_ = loop_->engine();
   Agenda::make_current(loop_.get());
-  Result<void> opened = open(*blueprint, *binds, *states, std::move(labels));
-  blueprints_.push_back(std::move(blueprint));
-  if (opened) {
-    tell(started);
-    while (!stopping_.load(std::memory_order_relaxed)) {
-      loop_->turn(1s);
-      size_t open = 0;
-      for (const auto& server : servers_) open += server->open_connections();
-      open_connections_.store(open, std::memory_order_relaxed);
-    }
-  }
-  servers_.clear();
-  if (workplace_.plan != nullptr) delete std::exchange(workplace_.plan, nullptr);
-  Agenda::make_current(nullptr);
-  if (!opened) {
-    loop_.reset();
-    *error = std::move(opened.error());
-    tell(failed);
-  }
-}
-
-Result<void> Worker::open(const Blueprint& blueprint, std::vector<io::Address>& binds, policy::States& states,
-                          std::shared_ptr<const telemetry::Labels> labels) {
   workplace_.notices = &notices_;
   workplace_.admission = settings_.admission;
   workplace_.random = Random(random_seed());
   telemetry::MetricsShard& shard = settings_.metrics->shard(settings_.index);
-  shard.use(std::move(labels));
   workplace_.gauges = &shard;
   sinks_.add(shard);
-  if (settings_.log != nullptr) {
-    access_log_ = std::make_unique<telemetry::AccessLog>(settings_.log->ring(settings_.index), random_seed());
-    access_log_->use(telemetry::LogRules(blueprint.loaded.document->telemetry.access_log));
-    sinks_.add(*access_log_);
-  }
   workplace_.sink = &sinks_;
-  workplace_.plan = build_plan(blueprint, states).release();
-  for (uint16_t i = 0; i < binds.size(); ++i) {
-    if (binds[i].is_unix() && settings_.index > 0) continue;  // a Unix socket has one owner
-    Result<io::Listener> listener = io::listen(binds[i], settings_.shared_ports);
-    if (!listener) return std::unexpected(std::move(listener.error()));
-    binds[i] = listener->address();
-    servers_.push_back(std::make_unique<server::Server>(workplace_, door_of(blueprint, i, settings_.ticket_keys), std::move(*listener)));
+  tell(started);
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    loop_->turn(1s);
+    if (!leaving_.empty()) sweep();
   }
-  return {};
+  servers_.clear();
+  leaving_.clear();
+  prepared_.clear();
+  if (workplace_.plan != nullptr) delete std::exchange(workplace_.plan, nullptr);
+  clusters_.clear();
+  Agenda::make_current(nullptr);
 }
 
 void Worker::ask(std::function<void()> work) {
@@ -93,21 +65,101 @@ void Worker::ask(std::function<void()> work) {
   if (posted) done.wait(false);
 }
 
-void Worker::adopt(const std::shared_ptr<const Blueprint>& blueprint, policy::States& states,
-                   std::shared_ptr<const telemetry::Labels> labels) {
+Result<void> Worker::prepare(Ports& ports) {
+  Result<void> outcome;
   ask([&] {
-    pipeline::Plan* old = workplace_.plan;
-    workplace_.plan = build_plan(*blueprint, states).release();
-    blueprints_.push_back(blueprint);
-    if (access_log_) access_log_->use(telemetry::LogRules(blueprint->loaded.document->telemetry.access_log));
-    settings_.metrics->shard(settings_.index).use(labels);
-    for (auto& server : servers_) {
-      old->kept.push_back(server->door());
-      server->use(door_of(*blueprint, server->listener(), settings_.ticket_keys));
+    for (size_t i = 0; i < ports.binds.size() && outcome; ++i) {
+      io::Address& bind = ports.binds[i];
+      if (ports.from[i] != Ports::fresh || (bind.is_unix() && settings_.index > 0)) continue;  // a Unix socket has one owner
+      Result<io::Listener> listener = io::listen(bind, true);
+      if (!listener) {
+        outcome = std::unexpected(std::move(listener.error()));
+        break;
+      }
+      bind = listener->address();
+      prepared_.emplace(i, std::move(*listener));
     }
-    old->retired = true;
-    if (old->pins == 0) delete old;
   });
+  return outcome;
+}
+
+void Worker::forget_prepared() {
+  ask([this] { prepared_.clear(); });
+}
+
+void Worker::adopt(const Edition& edition, policy::States& states) {
+  ask([&] { install(edition, states); });
+}
+
+void Worker::install(const Edition& edition, policy::States& states) {
+  if (edition.log != nullptr && access_log_ == nullptr) {
+    access_log_ = std::make_unique<telemetry::AccessLog>(edition.log->ring(settings_.index), random_seed());
+    sinks_.add(*access_log_);
+  }
+  if (access_log_) access_log_->use(telemetry::LogRules(edition.blueprint->loaded.document->telemetry.access_log));
+  std::unique_ptr<pipeline::Plan> plan = build_plan(*edition.blueprint, states, clusters_);
+  settings_.metrics->shard(settings_.index).use(edition.labels);
+  plan->kept.push_back(edition.blueprint);
+  pipeline::Plan* old = workplace_.plan;
+  std::unique_ptr<Leaving> leaving;
+  if (old != nullptr) {
+    for (const auto& server : servers_) old->kept.push_back(server->door());
+    leaving = std::make_unique<Leaving>(workplace_, loop_->now() + edition.blueprint->loaded.document->drain.deadline);
+    old->retired = true;
+  }
+  workplace_.plan = plan.release();
+  std::vector<std::unique_ptr<server::Server>> rest;
+  take_servers(edition, rest);
+  if (leaving == nullptr) return;
+  for (std::unique_ptr<server::Server>& server : rest) {
+    server->leave(leaving->workplace);
+    leaving->servers.push_back(std::move(server));
+  }
+  leaving_.push_back(std::move(leaving));
+  sweep();
+  clusters_.forget_unused();
+}
+
+// Each listener gets its port: the server that has it, or a new one. `rest`: those that nobody wants any more.
+void Worker::take_servers(const Edition& edition, std::vector<std::unique_ptr<server::Server>>& rest) {
+  rest = std::move(servers_);
+  servers_.clear();
+  const Ports& ports = edition.ports;
+  for (uint16_t i = 0; i < ports.binds.size(); ++i) {
+    server::Door door = door_of(*edition.blueprint, i, settings_.ticket_keys);
+    if (auto port = prepared_.find(i); port != prepared_.end()) {
+      servers_.push_back(std::make_unique<server::Server>(workplace_, std::move(door), std::move(port->second)));
+      continue;
+    }
+    for (size_t old = 0; old < rest.size(); ++old) {
+      if (ports.from[i] == Ports::fresh || rest[old]->listener() != ports.from[i]) continue;
+      servers_.push_back(std::move(rest[old]));
+      rest.erase(rest.begin() + static_cast<ptrdiff_t>(old));
+      servers_.back()->use(std::move(door));
+      break;
+    }
+  }
+  prepared_.clear();
+}
+
+// Those of which the last connection has gone, or the time is up.
+void Worker::sweep() {
+  std::erase_if(leaving_, [this](const std::unique_ptr<Leaving>& one) {
+    size_t open = 0;
+    for (const auto& server : one->servers) open += server->open_connections();
+    if (open == 0) return true;
+    if (loop_->now() < one->deadline) return false;
+    std::vector<std::string> ignored;  // the access log has them
+    for (const auto& server : one->servers) server->cut_requests(ignored);
+    return true;
+  });
+}
+
+template <class Do>
+void Worker::for_each_server(Do act) {
+  for (auto& server : servers_) act(*server);
+  for (auto& one : leaving_)
+    for (auto& server : one->servers) act(*server);
 }
 
 void Worker::use(std::shared_ptr<const io::TicketKeys> keys) {
@@ -120,25 +172,27 @@ void Worker::use(std::shared_ptr<const io::TicketKeys> keys) {
 void Worker::relieve() {
   if (relieving_.exchange(true)) return;
   loop_->mailbox().post([this] {
-    for (auto& server : servers_) server->close_idle_connections();
+    for_each_server([](server::Server& server) { server.close_idle_connections(); });
     pool_trim();
     relieving_.store(false);
   });
 }
 
 void Worker::drain() {
-  ask([&] {
-    for (auto& server : servers_) {
-      server->close_port();
-      server->retire_connections();
-    }
+  ask([this] {
+    for_each_server([](server::Server& server) {
+      server.close_port();
+      server.retire_connections();
+    });
   });
 }
 
 void Worker::end_silent_connections() {
-  ask([&] {
-    for (auto& server : servers_) server->retire_connections(true);
-  });
+  ask([this] { for_each_server([](server::Server& server) { server.retire_connections(true); }); });
+}
+
+void Worker::cut(std::vector<std::string>& requests) {
+  ask([&] { for_each_server([&](server::Server& server) { server.cut_requests(requests); }); });
 }
 
 void Worker::stop() {

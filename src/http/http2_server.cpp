@@ -310,19 +310,16 @@ bool Http2ServerStream::reply_tunnel(Response& response) {
 }
 
 // What is malformed is answered and then reset, as an error of the stream (RFC 9113 §8.1.1).
-Task<void> Http2ServerStream::refuse(Response& response, const Headers& extra) {
-  if (fault_.code != Code::bad_request || head_only_ || response.body.bytes().empty()) {
-    bool sent = co_await reply(response, extra);
-    (void)sent;
-    co_return;
-  }
+Task<bool> Http2ServerStream::refuse(Response& response, const Headers& extra) {
+  if (fault_.code != Code::bad_request || head_only_ || response.body.bytes().empty()) co_return co_await reply(response, extra);
   extra_ = &extra;
   output_ = response.body.bytes();
   body_out_ = output_.size();
   progress_ = Agenda::current().now();
-  if (!send_head(response, true, body_out_)) co_return;
+  if (!send_head(response, true, body_out_)) co_return false;
   Sent sent = co_await drained();
   if (sent == Sent::whole) reset(NGHTTP2_PROTOCOL_ERROR);
+  co_return sent == Sent::whole;
 }
 
 // An answer has overtaken its upload. Most clients stop by themselves once they have read it, and some lose it when the reset comes

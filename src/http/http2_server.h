@@ -20,13 +20,14 @@ class Http2ServerStream final : public ServerStream, public Http2Stream, public 
   ~Http2ServerStream() override;
 
   Task<Incoming> next(Request& request) override;
-  Task<void> refuse(Response& response, const Headers& extra) override;
+  Task<bool> refuse(Response& response, const Headers& extra) override;
   Event& departure() override { return departure_; }
   bool broken() const override { return over(); }
   Task<bool> reply(Response& response, const Headers& extra) override;
   std::unique_ptr<ByteStream> tunnel() override { return std::make_unique<Http2Bytes>(*this); }
   // One request is all there is; what the client still sends of it is not wanted (RFC 9113 §8.1), which it is told after a moment.
   Task<bool> finish() override;
+  Version version() const override { return {2, 0}; }
   std::string_view protocol() const override { return "HTTP/2"; }
 
  private:

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
+#include <vector>
 
 #include "async/race.h"
 #include "base/text.h"
@@ -223,11 +225,13 @@ Framing ServerConnection::response_framing_for(const Response& response, bool le
 }
 
 Bytes ServerConnection::response_head(const Response& response, const Framing& framing, const Headers& extra, std::string_view behind) {
-  std::array<ExtraField, 24> fields;
+  std::array<ExtraField, 24> few;
+  std::vector<ExtraField> many;  // policies may add as many fields as they are told to
+  if (extra.size() > few.size()) many.resize(extra.size());
+  std::span<ExtraField> fields(many.empty() ? few.data() : many.data(), extra.size());
   size_t count = 0;
-  for (Headers::Field field : extra)
-    if (count < fields.size()) fields[count++] = {field.name, field.value};
-  ExtraFields more(fields.data(), count);
+  for (Headers::Field field : extra) fields[count++] = {field.name, field.value};
+  ExtraFields more = fields;
   Bytes bytes = Bytes::uninitialized(head_bytes(response, more) + behind.size());
   char* start = bytes.writable();
   char* end = write_response_head(start, response, framing, more);
@@ -245,18 +249,25 @@ Task<bool> ServerConnection::reply(Response& response, const Headers& extra) {
   if (retired_) keep_alive_ = false;
   Framing framing = response_framing_for(response, response.body.length().has_value());
   if (!framing.keep_alive) keep_alive_ = false;
-  if (!co_await socket_.flush(Agenda::current().now() + settings_.body_timeout)) co_return false;
+  if (!co_await flushed()) co_return false;
   bool no_body = framing.kind == Framing::Kind::none || framing.kind == Framing::Kind::tunnel;
   if (no_body || response.body.in_memory()) {
     std::string_view body = no_body ? std::string_view{} : response.body.bytes().view();
     bool copied = body.size() <= copied_max;
     Bytes head = response_head(response, framing, extra, copied ? body : std::string_view{});
     socket_.post(std::move(head), copied ? Bytes() : response.body.bytes());
-    bool sent = co_await socket_.flush(Agenda::current().now() + settings_.body_timeout);
+    bool sent = co_await socket_.flush(Agenda::current().now() + io::flush_look(settings_.body_timeout));
+    if (!sent) sent = co_await flushed();
     if (sent) body_out_ = body.size();
     co_return sent;
   }
   co_return co_await stream(response, framing, response_head(response, framing, extra, {}));
+}
+
+// What was posted has gone; false when it stood still for body_timeout, or the connection broke.
+[[clang::coro_wrapper]] Task<bool> ServerConnection::flushed() {
+  if (!socket_.sending()) return ready(!socket_.send_broken());
+  return io::flush_while_it_moves(socket_, settings_.body_timeout);
 }
 
 // An incomplete body must not look complete: no last chunk, and the connection is cut (RFC 9112 §8).
@@ -270,7 +281,7 @@ void ServerConnection::cut(const Framing& framing, bool nothing_sent) {
 
 // Bytes of the body that need not come into our memory go from socket to socket, until `left` is 0 or the rest must be read.
 Task<ServerConnection::Passed> ServerConnection::pass(Body& body, uint64_t& left) {
-  if (!co_await socket_.flush(Agenda::current().now() + settings_.body_timeout)) co_return Passed::broken;
+  if (!co_await flushed()) co_return Passed::broken;
   if (!socket_.takes_pipe()) co_return Passed::no_more;
   io::Pipe pipe;
   size_t unyielded = 0;
@@ -278,7 +289,8 @@ Task<ServerConnection::Passed> ServerConnection::pass(Body& body, uint64_t& left
     Task<Result<size_t>> filling = body.read_into(pipe, left);
     std::optional<Result<size_t>> first = co_await unless(socket_.departure(), filling);
     if (!first && socket_.broken()) co_return Passed::broken;
-    if (!first) first.emplace(co_await filling);  // a client that said FIN may still read
+    if (!first) first = co_await before(Agenda::current().now() + settings_.gone_grace, filling);  // after FIN it may still read
+    if (!first) co_return Passed::broken;
     Result<size_t> count = std::move(*first);
     if (!count) {
       fault_ = std::move(count.error());
@@ -316,12 +328,16 @@ Task<bool> ServerConnection::stream(Response& response, const Framing& framing, 
     Task<Result<Bytes>> reading = response.body.read();
     if (!reading.start() && (tail_due || !head.empty())) {
       // Nothing is there yet: an event stream's head is not held back, nor the end of a chunk, for which some clients wait.
-      if (!co_await socket_.flush(Agenda::current().now() + settings_.body_timeout)) co_return false;
+      if (!co_await flushed()) co_return false;
       socket_.post(std::exchange(tail_due, false) ? Bytes::literal(chunk_tail) : std::exchange(head, {}));
     }
     std::optional<Result<Bytes>> first = co_await unless(socket_.departure(), reading);
     if (!first && socket_.broken()) co_return false;
-    if (!first) first.emplace(co_await reading);  // a client that said FIN may still read
+    if (!first) first = co_await before(Agenda::current().now() + settings_.gone_grace, reading);  // after FIN it may still read
+    if (!first) {
+      if (framing.kind == Framing::Kind::until_close) socket_.end_with_reset();  // an orderly end would be the end of the body
+      co_return false;
+    }
     Result<Bytes> piece = std::move(*first);
     if (piece && piece->size() > left)
       piece = failure(Code::upstream_protocol, Side::upstream, "the body is longer than declared", Progress::body);
@@ -329,7 +345,7 @@ Task<bool> ServerConnection::stream(Response& response, const Framing& framing, 
       piece = failure(Code::upstream_protocol, Side::upstream, "the body is shorter than declared", Progress::body);
     if (!piece) {
       fault_ = std::move(piece.error());
-      if (socket_.sending()) co_await socket_.flush(Agenda::current().now() + settings_.body_timeout);
+      if (socket_.sending()) co_await flushed();
       cut(framing, !head.empty());
       co_return false;
     }
@@ -355,12 +371,12 @@ Task<bool> ServerConnection::stream(Response& response, const Framing& framing, 
         }
       }
     }
-    if (!co_await socket_.flush(Agenda::current().now() + settings_.body_timeout)) co_return false;
+    if (!co_await flushed()) co_return false;
     if (before.size() > 0 || !end) socket_.post(before.finish(), std::move(*piece));
     if (socket_.send_broken()) co_return false;
     if (end || left == 0) break;
   }
-  co_return co_await socket_.flush(Agenda::current().now() + settings_.body_timeout);
+  co_return co_await flushed();
 }
 
 Task<bool> ServerConnection::finish() {
@@ -389,7 +405,7 @@ Task<bool> ServerConnection::finish() {
   co_return true;
 }
 
-Task<void> ServerConnection::refuse(Response& response, const Headers& extra) {
+Task<bool> ServerConnection::refuse(Response& response, const Headers& extra) {
   Framing framing;
   framing.kind = Framing::Kind::length;
   framing.length = response.body.bytes().size();
@@ -398,16 +414,17 @@ Task<void> ServerConnection::refuse(Response& response, const Headers& extra) {
   body_out_ = framing.length;
   Instant deadline = Agenda::current().now() + ServerSettings::drain_timeout;
   if (socket_.sending()) co_await socket_.flush(deadline);
-  if (socket_.sending() || socket_.send_broken()) co_return;
-  if (!co_await socket_.send(std::move(message), {}, deadline)) co_return;
+  if (socket_.sending() || socket_.send_broken()) co_return false;
+  if (!co_await socket_.send(std::move(message), {}, deadline)) co_return false;
   keep_alive_ = false;
   socket_.shutdown_write();
   size_t drained = 0;
   while (drained < 16 * ServerSettings::drain_max) {
     io::Bulk bulk = co_await socket_.receive_bulk(64 * 1024, deadline);
-    if (bulk.arrival != io::Arrival::bytes) co_return;
+    if (bulk.arrival != io::Arrival::bytes) break;
     drained += bulk.bytes.size();
   }
+  co_return true;
 }
 
 void ServerConnection::retire(bool fresh_too) {

@@ -27,12 +27,13 @@ class ServerConnection final : public ServerStream, public ServerSession {
   Task<bool> wait();
   Task<Incoming> next(Request& request) override;
   // Closes in an orderly way: a peer that still sends must not lose the answer.
-  Task<void> refuse(Response& response, const Headers& extra) override;
+  Task<bool> refuse(Response& response, const Headers& extra) override;
   Event& departure() override { return socket_.departure(); }
   bool broken() const override { return socket_.broken(); }
   Task<bool> reply(Response& response, const Headers& extra) override;
   std::unique_ptr<ByteStream> tunnel() override { return std::make_unique<SocketBytes>(socket_); }
   Task<bool> finish() override;
+  Version version() const override { return {1, static_cast<uint8_t>(minor_ == 0 ? 0 : 1)}; }
   std::string_view protocol() const override { return minor_ == 0 ? "HTTP/1.0" : "HTTP/1.1"; }
 
   void retire(bool fresh_too = false) override;
@@ -52,6 +53,7 @@ class ServerConnection final : public ServerStream, public ServerSession {
   enum class Passed : uint8_t { no_more, failed, broken };  // failed: fault_ says why; broken: the client takes nothing
   Task<Passed> pass(Body& body, uint64_t& left);
   Task<bool> stream(Response& response, const Framing& framing, Bytes head);
+  Task<bool> flushed();
   void cut(const Framing& framing, bool nothing_sent);
   bool body_unread() const { return body_kind_ != Framing::Kind::none; }
 

@@ -39,6 +39,7 @@ struct ServerSettings {
   Duration head_timeout = 10s;       // from a head's first byte to its end: 408
   Duration idle_timeout = 60s;       // between requests
   Duration body_timeout = 60s;       // without progress, either way
+  Duration gone_grace = 500ms;       // from the client's FIN until it counts as gone, unless something is sent meanwhile
   bool http1 = true;                 // which versions are spoken; over TLS ALPN has decided already
   bool http2 = true;
   Http2Limits http2_limits;
@@ -53,6 +54,11 @@ enum class Incoming : uint8_t {
   http2,    // the client's first bytes are the preface of HTTP/2 (RFC 9113 §3.4); nothing was consumed
 };
 
+struct Version {
+  uint8_t major;
+  uint8_t minor;
+};
+
 class ServerStream {
  public:
   virtual ~ServerStream() = default;
@@ -62,7 +68,8 @@ class ServerStream {
   // Why next() failed, or why the last reply was cut.
   const Error& fault() const { return fault_; }
   // Answers a request that could not be read; the body of `response` is in memory. HTTP/1 closes behind it.
-  virtual Task<void> refuse(Response& response, const Headers& extra) = 0;
+  // True when the answer went out whole.
+  virtual Task<bool> refuse(Response& response, const Headers& extra) = 0;
 
   // Set when the client has said FIN, reset the stream, or is gone; broken(): it takes no answer any more.
   virtual Event& departure() = 0;
@@ -78,7 +85,8 @@ class ServerStream {
   // Drains what is left of the request's body, within bounds; false when no further request may follow.
   virtual Task<bool> finish() = 0;
 
-  // As the access log names it: "HTTP/1.1", "HTTP/2".
+  // What it is spoken in, whatever a message says of itself; and as the access log names it: "HTTP/1.1", "HTTP/2".
+  virtual Version version() const = 0;
   virtual std::string_view protocol() const = 0;
   uint64_t body_bytes_in() const { return body_in_; }
   uint64_t body_bytes_out() const { return body_out_; }

@@ -42,7 +42,10 @@ class SocketBytes final : public ByteStream {
 
 // Moves bytes both ways until both directions have ended; the end of one is passed on and the other goes on. As soon as one
 // breaks, or nothing moves for `tunnel_idle`, both are over. Counts what came from and went to `near`.
+// With `leaving` it is a WebSocket: once that is set, both sides are told 1001 between two frames, and have `farewell_max` to say
+// their own Close.
 constexpr Duration tunnel_idle = 1h;
-Task<void> relay(ByteStream& near, ByteStream& far, uint64_t& bytes_in, uint64_t& bytes_out);
+constexpr Duration farewell_max = 1s;
+Task<void> relay(ByteStream& near, ByteStream& far, uint64_t& bytes_in, uint64_t& bytes_out, Event* leaving = nullptr);
 
 }  // namespace portloom::http

@@ -4,7 +4,9 @@
 #include "io/loop.h"
 
 #include <fcntl.h>
-#include <netinet/tcp.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,6 +32,14 @@ std::unexpected<Error> system_failure(int error, std::string_view doing, const A
 
 void Loop::send_now(Channel& channel, std::string_view bytes) {
   [[maybe_unused]] ssize_t sent = ::send(channel.descriptor, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+uint64_t Loop::taken(Channel& channel) {
+  struct tcp_info info{};  // the kernel's, which knows more than libc's
+  socklen_t size = sizeof info;
+  if (::getsockopt(channel.descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) == 0) return info.tcpi_bytes_acked;
+  int unsent = 0;  // a Unix socket
+  return ::ioctl(channel.descriptor, SIOCOUTQ, &unsent) == 0 ? ~static_cast<uint64_t>(unsent) : 0;
 }
 
 void Loop::end_with_reset(Channel& channel) {

@@ -51,6 +51,7 @@ class Loop : public Agenda, public Transport {
   virtual Result<std::unique_ptr<Port>> open_port(const Address& address, bool shared) = 0;
   virtual Result<Channel*> open_connection(const Address& address) = 0;
 
+  uint64_t taken(Channel& channel) override;
   void send_now(Channel& channel, std::string_view bytes) override;
   void end_with_reset(Channel& channel) override;
 

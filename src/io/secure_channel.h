@@ -35,6 +35,7 @@ class SecureChannel final : public Channel, public Transport, public Layer {
   void expect_bulk(Channel&) override { inner_.transport.expect_bulk(inner_); }
   void watch(Channel&) override { inner_.transport.watch(inner_); }
   void start_send(Channel& channel) override;
+  uint64_t taken(Channel&) override { return inner_.transport.taken(inner_); }
   void shutdown_write(Channel& channel) override;
   void shutdown_read(Channel& channel) override;
   void send_now(Channel&, std::string_view) override {}

@@ -95,6 +95,19 @@ void Socket::post(Bytes first, Bytes second) {
   channel_->transport.start_send(*channel_);
 }
 
+Task<bool> flush_while_it_moves(Socket& socket, Duration patience) {
+  uint64_t taken = socket.taken();
+  Instant moved = Agenda::current().now();
+  while (true) {
+    bool gone = co_await socket.flush(Agenda::current().now() + flush_look(patience));
+    if (gone) co_return true;
+    if (!socket.sending() || socket.send_broken()) co_return false;
+    uint64_t now_taken = socket.taken();
+    if (std::exchange(taken, now_taken) != now_taken) moved = Agenda::current().now();
+    if (Agenda::current().now() >= moved + patience) co_return false;
+  }
+}
+
 Result<Accepted> Listener::AcceptAwaiter::await_resume() {
   port_.waiter = nullptr;
   if (port_.accepted != nullptr) return Accepted{Socket(std::exchange(port_.accepted, nullptr)), port_.peer};

@@ -250,6 +250,8 @@ class Socket {
   // Tells the loop to watch for the peer's departure while nobody reads.
   void watch() { channel_->transport.watch(*channel_); }
   int descriptor() const { return channel_->descriptor; }
+  // Grows as the peer takes what is sent.
+  uint64_t taken() const { return channel_->transport.taken(*channel_); }
   // For a layer that stands on this connection, and that it is handed to: nothing is being read or sent by anybody else.
   Channel& channel() { return *channel_; }
   Channel* detach() { return std::exchange(channel_, nullptr); }
@@ -262,6 +264,11 @@ struct Accepted {
   Socket socket;
   Address peer;
 };
+
+// Waits until what was posted has gone, for as long as the peer takes some of it: false when it has taken nothing for `patience`,
+// or the connection broke. Looks four times in that time.
+constexpr Duration flush_look(Duration patience) { return patience / 4; }
+Task<bool> flush_while_it_moves(Socket& socket, Duration patience);
 
 // Where a worker accepts. Owned by the loop's user; closes the port when dropped.
 class Listener {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 namespace portloom::io {
@@ -26,6 +27,8 @@ class Transport {
   virtual void poll_writable(Channel&) {}
   virtual void watch(Channel& channel) = 0;       // departure will be noticed while nobody reads
   virtual void start_send(Channel& channel) = 0;  // channel.sending is there; reset to null when it has gone
+  // Changes whenever the peer has taken some of what is sent; asked only while a send is slow.
+  virtual uint64_t taken(Channel& channel) = 0;
   virtual void shutdown_write(Channel& channel) = 0;
   virtual void shutdown_read(Channel& channel) = 0;  // our reader sees the end
   // Last words before the release, as far as they go without waiting. Nothing is being sent.

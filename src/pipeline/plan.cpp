@@ -25,6 +25,7 @@ Response no_route(uint16_t allowed_methods) {
 [[clang::coro_wrapper, clang::coro_disable_lifetimebound]] Task<Response> Router::call(Request& request) {
   Exchange& exchange = request.exchange;
   if (exchange.route != nullptr) return exchange.plan->destination(*exchange.route).call(request);
+  if (request.form() == http::TargetForm::asterisk) return ready(Response(204));  // OPTIONS *: it is there and answers
   return ready(no_route(exchange.allowed_methods));
 }
 

@@ -56,13 +56,12 @@ class Plan {
   Entry& entry(uint16_t listener) const { return *entries[listener]; }
 
   // Filled by app/ while the plan is built. Later members refer to earlier ones.
+  std::vector<std::shared_ptr<const void>> kept;  // what all of it refers to, and what exchanges may still refer to
   std::vector<std::unique_ptr<Service>> owned_services;
   std::vector<std::unique_ptr<Policy>> owned_policies;
   std::map<std::string, Service*, std::less<>> services;
   std::vector<Service*> routes;  // by route index
   std::vector<std::unique_ptr<Entry>> entries;
-
-  std::vector<std::shared_ptr<const void>> kept;  // what its exchanges refer to and others have given up
 
   uint32_t pins = 0;     // exchanges that use it
   bool retired = false;  // a newer plan is in force: dropped with the last pin

@@ -15,13 +15,13 @@ struct Server::Connection : Link, Pooled {
     stand_for(address);
     server.connections_.push_back(*this);
     ++server.count_;
-    if (server.workplace_.gauges != nullptr) server.workplace_.gauges->connections(door->name, 1);
+    if (server.workplace_->gauges != nullptr) server.workplace_->gauges->connections(door->name, 1);
   }
   ~Connection() {
     --server.count_;
-    server.workplace_.admission->leave(share_);
-    server.workplace_.admission->leave();
-    if (server.workplace_.gauges != nullptr) server.workplace_.gauges->connections(door->name, -1);
+    server.workplace_->admission->leave(share_);
+    server.workplace_->admission->leave();
+    if (server.workplace_->gauges != nullptr) server.workplace_->gauges->connections(door->name, -1);
   }
   // Whose it is: the other end's, or whom a PROXY header names.
   void stand_for(const io::Address& address) {
@@ -33,7 +33,7 @@ struct Server::Connection : Link, Pooled {
   bool trusted_by(const Door& other) const { return !peer.address.is_unix() && other.trusted_proxies.contains(peer.ip); }
   // Takes one of the places of its address; false when there is none.
   bool take_share() {
-    if (!peer.address.is_unix()) share_ = server.workplace_.admission->enter(peer.ip);
+    if (!peer.address.is_unix()) share_ = server.workplace_->admission->enter(peer.ip);
     return share_ != 0;
   }
   // From now on `session` is told to retire; at once when everybody is retiring already.

@@ -205,7 +205,7 @@ TEST_P(Http2, HalfClosedClientIsGoneAfterAGrace) {
   EXPECT_TRUE(until([&] { return upstream.over(); }));
   Account account = bench.account();
   EXPECT_EQ(account.fault, Code::client_gone);
-  EXPECT_GE(account.duration, bench.door.gone_grace);
+  EXPECT_GE(account.duration, bench.door.connection.gone_grace);
 }
 
 TEST_P(Http2, UploadThatAFinCutsOffIsGone) {

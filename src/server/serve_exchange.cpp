@@ -9,8 +9,10 @@
 #include "http/hop_by_hop.h"
 #include "http/path.h"
 #include "http/trace_context.h"
+#include "http/websocket.h"
 #include "pipeline/problem.h"
 #include "server/connection.h"
+#include "server/underway.h"
 
 namespace portloom::server {
 namespace {
@@ -56,10 +58,17 @@ void continue_trace(Exchange& exchange, http::Headers& headers, Random& random) 
 
 }  // namespace
 
+// RFC 9110 §6.6.1: an answer that is ours has one, and one that came without gets ours.
+void Server::add_date(const Response& response, Exchange& exchange) {
+  if (response.status >= 200 && !response.headers.contains(http::Name::date))
+    exchange.reply_headers.set(http::Name::date, workplace_->date.text(Agenda::current().wall_now()));
+}
+
 Task<bool> Server::serve_exchange(Connection& connection, http::ServerStream& stream) {
-  Exchange exchange(*workplace_.plan, connection.peer);
+  Exchange exchange(*workplace_->plan, connection.peer);
   const Door& door = *door_;  // the plan's: both change together
   Request request(exchange, exchange.record.call);
+  Underway underway(*this, exchange, door, stream);
 
   // 2. read
   http::Incoming incoming = co_await stream.next(request);
@@ -68,10 +77,10 @@ Task<bool> Server::serve_exchange(Connection& connection, http::ServerStream& st
 
   // 3.-7. open, match, policies, route, destination: dropped as soon as the client has gone
   open(exchange, request, door, connection, stream);
-  Task<Response> answering = answer(exchange, request, door, connection);
+  Task<Response> answering = answer(exchange, request, door, connection, stream.version());
   std::optional<Response> response = co_await unless(stream.departure(), answering);
   if (!response && !stream.broken())  // a FIN may be a half-close: the client gets a moment
-    response = co_await before(exchange.now() + door.gone_grace, answering);
+    response = co_await before(exchange.now() + door.connection.gone_grace, answering);
   if (!response) {
     exchange.record.fault = Error{Code::client_gone, Side::client, Progress::nothing, "the client went away"};
     close(exchange, door, stream);
@@ -79,10 +88,12 @@ Task<bool> Server::serve_exchange(Connection& connection, http::ServerStream& st
   }
 
   // 8. reply and record
+  bool websocket = http::is_websocket(*response);
   while (true) {
     pipeline::render(*response, exchange, door.internal_errors);
     exchange.record.status = response->status;
     if (response->fault) exchange.record.fault = response->fault;
+    add_date(*response, exchange);
     exchange.record.complete = co_await stream.reply(*response, exchange.reply_headers);
     if (exchange.record.complete || !cut_short(exchange, stream)) break;
     response.emplace(pipeline::deny(stream.fault()));  // nothing was sent of it: that it failed can still be said
@@ -90,7 +101,7 @@ Task<bool> Server::serve_exchange(Connection& connection, http::ServerStream& st
   bool tunnelled = exchange.record.complete && response->tunnel != nullptr;
   if (tunnelled) {
     std::unique_ptr<http::ByteStream> near = stream.tunnel();
-    co_await http::relay(*near, *response->tunnel, exchange.record.bytes_in, exchange.record.bytes_out);
+    co_await http::relay(*near, *response->tunnel, exchange.record.bytes_in, exchange.record.bytes_out, websocket ? &leaving_ : nullptr);
   }
   response.reset();  // leases and permits go back before the next request
   close(exchange, door, stream);
@@ -112,7 +123,7 @@ bool Server::cut_short(Exchange& exchange, const http::ServerStream& stream) {
 Task<bool> Server::refuse(Exchange& exchange, const Door& door, Connection& connection, http::ServerStream& stream) {
   pipeline::Record& record = exchange.record;
   http::Headers none;
-  choose_request_id(record, none, workplace_.random);
+  choose_request_id(record, none, workplace_->random);
   record.time = Agenda::current().wall_now();
   record.begun = exchange.now();
   record.client = connection.peer.text;
@@ -123,8 +134,8 @@ Task<bool> Server::refuse(Exchange& exchange, const Door& door, Connection& conn
   Response response = pipeline::deny(*record.fault);
   pipeline::render(response, exchange, door.internal_errors);
   record.status = response.status;
-  record.complete = true;
-  co_await stream.refuse(response, exchange.reply_headers);
+  add_date(response, exchange);
+  record.complete = co_await stream.refuse(response, exchange.reply_headers);
   close(exchange, door, stream);
   co_return false;
 }
@@ -149,15 +160,16 @@ void Server::open(Exchange& exchange, Request& request, const Door& door, Connec
   record.host = record.host_text.view();
   http::HopByHop hop = http::strip_hop_by_hop(request.headers, request.upgrade);
   request.te_trailers = hop.te_trailers;
-  choose_request_id(record, request.headers, workplace_.random);
-  continue_trace(exchange, request.headers, workplace_.random);
+  choose_request_id(record, request.headers, workplace_->random);
+  continue_trace(exchange, request.headers, workplace_->random);
   if (!door.quiet) exchange.reply_headers.add(http::Name::x_request_id, record.id());
   if (speaks_plainly(connection)) connection.retire(false);
 }
 
-[[clang::coro_wrapper]] Task<Response> Server::answer(Exchange& exchange, Request& request, const Door& door, Connection& connection) {
+[[clang::coro_wrapper]] Task<Response> Server::answer(Exchange& exchange, Request& request, const Door& door, Connection& connection,
+                                                      http::Version version) {
   const io::TlsFacts* tls = exchange.peer.tls;
-  if (workplace_.admission->memory() != Memory::plenty) {
+  if (workplace_->admission->memory() != Memory::plenty) {
     connection.retire(true);
     exchange.record.limit = "memory";
     return ready(pipeline::deny(Code::overloaded, Side::gateway, "limits.memory is nearly used up"));
@@ -174,9 +186,11 @@ void Server::open(Exchange& exchange, Request& request, const Door& door, Connec
   } else if (request.form() == http::TargetForm::authority) {
     return ready(pipeline::deny(Code::method_not_allowed, Side::client, "CONNECT is not served here"));
   }
+  // OPTIONS * is about the gateway and no route (RFC 9110 §9.3.7): the Router answers it
   // 4. match first, a pure look-up; then the listener's policies, less what the route skips; 404 only behind them
   const pipeline::RouteTable& table = *exchange.plan->snapshot().table;
-  pipeline::RouteTable::Match match = table.match(lookup_of(door.index, request), exchange.params);
+  pipeline::RouteTable::Match match;
+  if (request.form() != http::TargetForm::asterisk) match = table.match(lookup_of(door.index, request), exchange.params);
   exchange.route = match.route;
   exchange.allowed_methods = match.allowed_methods;
   if (match.route != nullptr) {
@@ -188,7 +202,7 @@ void Server::open(Exchange& exchange, Request& request, const Door& door, Connec
                          .host = exchange.record.host,
                          .trusted = exchange.peer.trusted};
   http::write_forwarding(request.headers, facts);
-  http::write_via(request.headers, "portloom", exchange.record.protocol == "HTTP/2" ? 2 : 1, request.minor);
+  http::write_via(request.headers, "portloom", version.major, version.minor);
   return exchange.plan->entry(door.index).chain_for(exchange.route).call(request);
 }
 
@@ -197,7 +211,7 @@ void Server::close(Exchange& exchange, const Door& door, const http::ServerStrea
   record.bytes_in += stream.body_bytes_in();
   record.bytes_out += stream.body_bytes_out();
   record.duration = exchange.now() - record.begun;
-  if (workplace_.sink != nullptr && !door.quiet) workplace_.sink->write(record);
+  if (workplace_->sink != nullptr && !door.quiet) workplace_->sink->write(record);
 }
 
 }  // namespace portloom::server

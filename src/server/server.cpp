@@ -8,6 +8,7 @@
 #include "http/server_connection.h"
 #include "io/proxy_protocol.h"
 #include "server/connection.h"
+#include "server/underway.h"
 
 namespace portloom::server {
 namespace {
@@ -15,7 +16,7 @@ bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
 }  // namespace
 
 Server::Server(Workplace& workplace, Door door, io::Listener listener)
-    : workplace_(workplace),
+    : workplace_(&workplace),
       door_(std::make_shared<const Door>(std::move(door))),
       address_(listener.address()),
       listener_(std::move(listener)),
@@ -27,6 +28,7 @@ Server::~Server() = default;
 
 void Server::retire_connections(bool fresh_too) {
   retiring_ = true;
+  leaving_.set();
   for (Connection* connection = connections_.front(); connection != nullptr; connection = connections_.after(*connection))
     connection->retire(fresh_too);
 }
@@ -47,6 +49,27 @@ void Server::close_port() {
   listener_.reset();  // an open port that nobody accepts from would let clients wait
 }
 
+void Server::leave(Workplace& last) {
+  workplace_ = &last;
+  close_port();
+  retire_connections();
+}
+
+void Server::cut_requests(std::vector<std::string>& lines) {
+  for (Underway* one = underway_.front(); one != nullptr; one = underway_.after(*one)) {
+    pipeline::Record& record = one->exchange.record;
+    if (record.begun == Instant{}) continue;  // its head has not come yet
+    record.fault = Error{Code::draining, Side::gateway, Progress::body, "the process ended"};
+    record.complete = false;
+    close(one->exchange, one->door, one->stream);
+    std::string line(record.listener);
+    line.append(" ").append(record.method).append(" ").append(record.path);
+    if (!record.call.service.empty()) line.append(" to ").append(record.call.service).append(" at ").append(record.call.endpoint);
+    lines.push_back(line + ", " + format_duration(std::chrono::floor<std::chrono::milliseconds>(record.duration)) + ", request_id " +
+                    std::string(record.id()));
+  }
+}
+
 Task<void> Server::accept(Server* self) {
   int run = 0;
   while (true) {
@@ -57,19 +80,19 @@ Task<void> Server::accept(Server* self) {
       continue;
     }
     if (accepted.error().code != Code::exhausted) co_return;
-    if (self->workplace_.gauges != nullptr) self->workplace_.gauges->accept_paused(self->door_->name);
+    if (self->workplace_->gauges != nullptr) self->workplace_->gauges->accept_paused(self->door_->name);
     co_await sleep_for(100ms);  // no descriptor is left: connections wait in the kernel's queue
   }
 }
 
 void Server::refuse(pipeline::Refused why) {
-  if (workplace_.gauges != nullptr) workplace_.gauges->refused(door_->name, why);
+  if (workplace_->gauges != nullptr) workplace_->gauges->refused(door_->name, why);
 }
 
 // Whoever is not let in is closed by leaving scope.
 void Server::admit(io::Accepted accepted) {
-  if (workplace_.admission->memory() == Memory::spent) return refuse(pipeline::Refused::memory);
-  if (!workplace_.admission->enter()) return refuse(pipeline::Refused::connections);
+  if (workplace_->admission->memory() == Memory::spent) return refuse(pipeline::Refused::memory);
+  if (!workplace_->admission->enter()) return refuse(pipeline::Refused::connections);
   auto connection = std::make_unique<Connection>(*this, accepted.peer);
   if (!door_->proxy_protocol) return serve(std::move(connection), std::move(accepted.socket));
   bool believed = door_->trusted_proxies.empty() || accepted.peer.is_unix() || connection->peer.trusted;
@@ -138,10 +161,10 @@ Task<void> Server::serve_tls(Server* self, std::unique_ptr<Connection> connectio
 // The reason is OpenSSL's, or the alert that the client sent.
 void Server::note_failed(const Connection& connection, const Error& error) {
   const std::string& listener = connection.door->name;
-  if (workplace_.gauges != nullptr) workplace_.gauges->handshake_failed(listener);
-  if (workplace_.notices == nullptr) return;
-  workplace_.notices->note("tls handshake failed listener=" + listener + " client=" + connection.peer.text + " reason=\"" + error.detail +
-                           '"');
+  if (workplace_->gauges != nullptr) workplace_->gauges->handshake_failed(listener);
+  if (workplace_->notices == nullptr) return;
+  workplace_->notices->note("tls handshake failed listener=" + listener + " client=" + connection.peer.text + " reason=\"" + error.detail +
+                            '"');
 }
 
 bool Server::speaks_plainly(const Connection& connection) { return connection.door->tls != nullptr && connection.tls == nullptr; }

@@ -12,6 +12,7 @@
 #include "async/scope.h"
 #include "base/random.h"
 #include "http/cidr.h"
+#include "http/date.h"
 #include "http/stream.h"
 #include "io/socket.h"
 #include "io/tls.h"
@@ -31,6 +32,7 @@ struct Workplace {
   Notices* notices = nullptr;
   Admission* admission = nullptr;  // of the whole process
   Random random{0};
+  http::DateCache date;
 };
 
 // What a listener is configured to do. A reload puts another in its place; an exchange keeps the one that it began with.
@@ -39,7 +41,6 @@ struct Door {
   std::string name;
   std::string scheme = "http";
   http::ServerSettings connection;
-  Duration gone_grace = 500ms;
   http::CidrSet trusted_proxies;
   bool proxy_protocol = false;  // each connection begins with a PROXY header, from a peer in trusted_proxies if there are any
   bool internal_errors = false;
@@ -60,6 +61,12 @@ class Server {
   void close_idle_connections();
   // No new connections.
   void close_port();
+  // Its listener is no more: no new connections, and those that are open end with their next answer. What they still ask is
+  // answered by `last`, the workplace as it was, which outlives it.
+  void leave(Workplace& last);
+  // The requests under way end without an answer when this server is dropped: writes their records (Code::draining), and
+  // appends a line for each.
+  void cut_requests(std::vector<std::string>& lines);
   size_t open_connections() const { return count_; }
   uint16_t listener() const { return door_->index; }
   // For connections and exchanges that begin from now on. Called together with the change of the plan, which has to keep the
@@ -72,6 +79,7 @@ class Server {
 
  private:
   struct Connection;
+  struct Underway;
   static Task<void> accept(Server* self);
   static Task<void> serve_proxied(Server* self, std::unique_ptr<Connection> connection, io::Socket raw);
   void note_failed(const Connection& connection, const Error& error);
@@ -88,17 +96,21 @@ class Server {
   Task<bool> refuse(pipeline::Exchange& exchange, const Door& door, Connection& connection, http::ServerStream& stream);
   // Speaks HTTP without TLS to a port where TLS was due.
   static bool speaks_plainly(const Connection& connection);
+  void add_date(const pipeline::Response& response, pipeline::Exchange& exchange);
   static bool cut_short(pipeline::Exchange& exchange, const http::ServerStream& stream);
-  Task<pipeline::Response> answer(pipeline::Exchange& exchange, pipeline::Request& request, const Door& door, Connection& connection);
+  Task<pipeline::Response> answer(pipeline::Exchange& exchange, pipeline::Request& request, const Door& door, Connection& connection,
+                                  http::Version version);
   void open(pipeline::Exchange& exchange, pipeline::Request& request, const Door& door, Connection& connection,
             const http::ServerStream& stream);
   void close(pipeline::Exchange& exchange, const Door& door, const http::ServerStream& stream);
 
-  Workplace& workplace_;
+  Workplace* workplace_;
   std::shared_ptr<const Door> door_;
   io::Address address_;
   std::optional<io::Listener> listener_;  // none: the port is closed
   List<Connection> connections_;
+  List<Underway> underway_;
+  Event leaving_;  // tunnels are to be ended
   size_t count_ = 0;
   bool retiring_ = false;
   std::unique_ptr<Scope> acceptor_;

@@ -182,11 +182,14 @@ std::shared_ptr<const Labels> Metrics::describe(const std::vector<std::string>& 
 }
 
 void Metrics::config_loaded(std::string hash, WallTime when) {
-  config_.with([&](Config& config) { config = Config{std::move(hash), when, true}; });
+  config_.with([&](Config& config) { config = Config{std::move(hash), when, true, config.taken + 1, config.refused}; });
 }
 
 void Metrics::config_refused() {
-  config_.with([](Config& config) { config.last_reload_ok = false; });
+  config_.with([](Config& config) {
+    config.last_reload_ok = false;
+    ++config.refused;
+  });
 }
 
 }  // namespace portloom::telemetry

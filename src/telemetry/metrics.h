@@ -129,6 +129,8 @@ class Metrics {
     std::string hash;
     WallTime loaded{};
     bool last_reload_ok = false;
+    uint64_t taken = 0;
+    uint64_t refused = 0;
   };
   struct Places {
     Names listeners;

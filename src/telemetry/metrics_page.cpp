@@ -150,6 +150,9 @@ void Metrics::render_config(Page& page) const {
   page.sample({}, loaded);
   page.family("portloom_config_last_reload_ok", "gauge", "1 when the last load succeeded, 0 when an older configuration had to stay.");
   page.sample({}, uint64_t{config.last_reload_ok});
+  page.family("portloom_config_loads_total", "counter", "Configurations that were loaded, the first one included, and that were refused.");
+  page.sample({{"outcome", "taken"}}, config.taken);
+  page.sample({{"outcome", "refused"}}, config.refused);
 }
 
 void Metrics::render(std::string& text) const {

@@ -94,6 +94,8 @@ portloom_connections_refused_total{listener="edge",reason="proxy_protocol"} 0
 portloom_config_info{hash="abc"} 1
 portloom_config_loaded_timestamp_seconds 1.5
 portloom_config_last_reload_ok 1
+portloom_config_loads_total{outcome="taken"} 1
+portloom_config_loads_total{outcome="refused"} 0
 )");
 }
 

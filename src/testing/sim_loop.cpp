@@ -278,6 +278,11 @@ void SimLoop::release(Channel& channel) {
 
 // ---- Reading ----
 
+uint64_t SimLoop::taken(Channel& channel) {
+  End* end = find(channel.descriptor);
+  return end == nullptr || end->line == nullptr ? 0 : end->out().taken;
+}
+
 std::string SimLoop::take(Pipe& pipe, size_t bytes) {
   std::string taken;
   while (!pipe.segments.empty() && pipe.segments.front().due <= now() && taken.size() < bytes) {
@@ -288,6 +293,7 @@ std::string SimLoop::take(Pipe& pipe, size_t bytes) {
     if (segment.bytes.empty()) pipe.segments.pop_front();
   }
   pipe.held -= taken.size();
+  pipe.taken += taken.size();
   return taken;
 }
 

@@ -63,6 +63,7 @@ class SimLoop final : public io::Loop {
   void watch(io::Channel& channel) override { channel.armed = true; }
   void start_send(io::Channel& channel) override;
   void start_connect(io::Channel& channel, const io::Address& address) override;
+  uint64_t taken(io::Channel& channel) override;
   void shutdown_write(io::Channel& channel) override;
   void shutdown_read(io::Channel& channel) override;
   void send_now(io::Channel& channel, std::string_view bytes) override;
@@ -80,6 +81,7 @@ class SimLoop final : public io::Loop {
   struct Pipe {
     std::deque<Segment> segments;
     size_t held = 0;
+    uint64_t taken = 0;     // by the reader, in all
     Instant end = never;    // when the FIN arrives
     Instant reset = never;  // when the RST arrives
   };

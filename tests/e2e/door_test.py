@@ -166,7 +166,7 @@ class Connections(Door):
 class Memory(Door):
     def test_near_the_bound_new_requests_get_503_and_idle_connections_end(self):
         """Requests that wait for a service pile up; the gateway says no before it is over, and recovers."""
-        gateway = self.doors(limits="{memory: 40MiB}")
+        gateway = self.doors(limits="{memory: 28MiB}")
         page = lambda: self.page(gateway)
         level = lambda: int(next(line for line in page().splitlines() if line.startswith("portloom_memory_level ")).split()[1])
         self.assertEqual(level(), 0)
@@ -180,7 +180,7 @@ class Memory(Door):
             return ok("small")
         self.behind.answer = answer
         held = []
-        for _ in range(600):
+        for _ in range(900):
             client = self.client(gateway)
             client.send(f"GET /held HTTP/1.1\r\nHost: a\r\nX-Filler: {'x' * 60000}\r\n\r\n")
             held.append(client)
