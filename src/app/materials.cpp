@@ -28,7 +28,7 @@ class MaterialLoader {
     for (const auto& [name, service] : document_.services)
       if (service.tls && service.tls->use != config::TlsUse::none) {
         digest_ = digest_begin;
-        into_.services[name] = service_material(*service.tls, "services." + name + ".tls");
+        into_.services[name] = service_material(*service.tls, service.protocol, "services." + name + ".tls");
         into_.digests[name] = digest_;
       }
     return problems_;
@@ -164,9 +164,11 @@ class MaterialLoader {
     return made;
   }
 
-  std::shared_ptr<const io::TlsClientMaterial> service_material(const config::ServiceTls& tls, const std::string& path) {
+  std::shared_ptr<const io::TlsClientMaterial> service_material(const config::ServiceTls& tls, config::Protocol protocol,
+                                                                const std::string& path) {
     auto made = std::make_shared<io::TlsClientMaterial>();
     made->server_name = tls.server_name;
+    if (protocol != config::Protocol::http1) made->protocols = {"h2"};
     size_t errors = problems_.errors();
     if (!tls.ca.empty()) {
       made->authorities = authorities(tls.ca, path + ".ca");

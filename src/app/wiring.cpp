@@ -44,6 +44,15 @@ Result<io::Address> bind_address(const data::Address& address) {
   return resolved->front();
 }
 
+// Null where the service's endpoints are spoken to in plain text.
+std::shared_ptr<io::TlsClientContext> tls_of(const Blueprint& blueprint, const std::string& service) {
+  auto material = blueprint.materials.services.find(service);
+  if (material == blueprint.materials.services.end()) return nullptr;
+  Result<std::shared_ptr<io::TlsClientContext>> made = io::TlsClientContext::make(material->second);
+  CHECK(made.has_value());  // it was made once when the material was loaded
+  return *made;
+}
+
 // Fills one Plan.
 class Builder {
  public:
@@ -84,6 +93,7 @@ class Builder {
   void add_service(const std::string& name, const config::Service& service) {
     upstream::ClusterSettings settings;
     settings.name = name;
+    settings.protocol = service.protocol;
     settings.balance = service.balance;
     settings.connect_timeout = service.connect_timeout;
     settings.first_byte_timeout = service.first_byte_timeout.value_or(Duration::max());
@@ -91,6 +101,7 @@ class Builder {
     settings.pool_idle = service.pool.idle;
     settings.connections_max = service.pool.connections;
     settings.heads = {.headers = document_.limits.headers.bytes, .uri = document_.limits.uri.bytes};
+    settings.tls = tls_of(blueprint_, name);
     const auto& endpoints = blueprint_.endpoints.find(name)->second;
     std::shared_ptr<upstream::Cluster> cluster = clusters_.keep(
         name, facts_of(name, service), [&] { return std::make_shared<upstream::Cluster>(std::move(settings), endpoints, random_seed()); });
@@ -102,7 +113,7 @@ class Builder {
   // Whatever a cluster depends on: how it is written, where its names lead, what its files hold, and the limits of all messages.
   std::string facts_of(const std::string& name, const config::Service& service) const {
     std::string facts = data::format_value(data::shape_of<config::Service>(), &service);
-    for (const auto& endpoint : blueprint_.endpoints.find(name)->second) facts += '\n' + endpoint.text();
+    for (const auto& endpoint : blueprint_.endpoints.find(name)->second) facts += "\n" + endpoint.address.text() + " " + endpoint.host;
     auto files = blueprint_.materials.digests.find(name);
     if (files != blueprint_.materials.digests.end()) facts += '\n' + std::to_string(files->second);
     return facts + '\n' + data::format_value(data::shape_of<config::Limits>(), &document_.limits);
@@ -167,11 +178,11 @@ Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded, Materials m
   for (const pipeline::Route& route : snapshot->table->routes()) blueprint->route_names.push_back(route.name);
   for (const auto& [name, service] : loaded.document->services) {
     blueprint->service_names.push_back(name);
-    std::vector<io::Address>& addresses = blueprint->endpoints[name];
+    std::vector<upstream::Target>& targets = blueprint->endpoints[name];
     for (const data::Address& endpoint : service.endpoints) {
       Result<std::vector<io::Address>> resolved = resolve(endpoint);
       if (!resolved) return invalid(loaded.place(service.at) + ": service " + name + ": " + resolved.error().detail);
-      addresses.insert(addresses.end(), resolved->begin(), resolved->end());
+      for (io::Address& address : *resolved) targets.emplace_back(std::move(address), endpoint.host);
     }
   }
   blueprint->snapshot = std::move(snapshot);

@@ -17,14 +17,15 @@
 #include "policy/build.h"
 #include "server/server.h"
 #include "upstream/cluster.h"
+#include "upstream/dial.h"
 
 namespace portloom::app {
 
 struct Blueprint {
   config::Loaded loaded;
   std::shared_ptr<const pipeline::Snapshot> snapshot;
-  std::map<std::string, std::vector<io::Address>, std::less<>> endpoints;  // by service, names resolved
-  std::vector<io::Address> binds;                                          // by listener
+  std::map<std::string, std::vector<upstream::Target>, std::less<>> endpoints;  // by service, names resolved
+  std::vector<io::Address> binds;                                               // by listener
   Materials materials;
   std::vector<std::string> route_names;
   std::vector<std::string> service_names;

@@ -175,10 +175,10 @@ TEST(Refused, WhatBelongsToALaterVersion) {
             "f:6:23: error: \"rpc\" is not in this version\n"
             "  - {to: {service: s, rpc: x}}\n"
             "                      ^\n");
-  EXPECT_EQ(shown("defaults: {service: {protocol: grpc}}\n"),
-            "f:5:32: error: \"grpc\" is not in this version\n"
-            "defaults: {service: {protocol: grpc}}\n"
-            "                               ^ expected http1\n");
+  EXPECT_EQ(shown("defaults: {service: {tls: mesh}}\n"),
+            "f:5:27: error: \"mesh\" is not in this version\n"
+            "defaults: {service: {tls: mesh}}\n"
+            "                          ^ expected one of true, false\n");
 }
 
 TEST(Refused, Listeners) {

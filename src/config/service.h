@@ -32,8 +32,10 @@ struct Consumer {
   }
 };
 
-enum class Protocol : uint8_t { http1 };
-inline std::vector<data::Choice> choices_of(Protocol) { return {{"http1", Protocol::http1}, data::Choice("http2"), data::Choice("grpc")}; }
+enum class Protocol : uint8_t { http1, http2, grpc };
+inline std::vector<data::Choice> choices_of(Protocol) {
+  return {{"http1", Protocol::http1}, {"http2", Protocol::http2}, {"grpc", Protocol::grpc}};
+}
 
 enum class Balance : uint8_t { least_request, round_robin, random };
 inline std::vector<data::Choice> choices_of(Balance) {
@@ -76,8 +78,9 @@ struct ServiceSettings {
           "From the sent request to the answer's head. Without it: the request's deadline.");
     field("idle_timeout", self.idle_timeout, at_least(Duration(1ms)), "How long an answer's body may stand still.");
     field("pool", self.pool, "Connections kept to its endpoints.");
+    field("tls", self.tls, "TLS to its endpoints: true, or what is expected of them.");
     field("policies", self.policies, "Run for every caller of the service.");
-    field.later("tls", "health", "breaker", "outliers", "concurrency");
+    field.later("health", "breaker", "outliers", "concurrency");
   }
   void visit(this auto& self, auto& field) { self.visit_settings(field); }
 };

@@ -110,11 +110,13 @@ struct Http2Session::Callbacks {
   static int frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     Http2Session& self = of(user);
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
+      if (self.role_ == Role::client) return 0;  // no more of them than requests
       self.count(self.resets_);  // a client that provokes them pays like one that sends them; an answer or pardon() has paid for ours
       return 0;
     }
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     Http2Stream* from = stream(session, frame->hd.stream_id, user);
+    if (from != nullptr) from->head_framed_ = true;
     // Windows of a few bytes make us send many frames for little: each counts as one that the peer sent.
     if (frame->hd.type == NGHTTP2_DATA && from != nullptr && frame->hd.length < dribble_max && !from->output_.empty())
       self.count(self.controls_);

@@ -191,6 +191,11 @@ Instant Http2Session::ping_deadline() const {
 void Http2Session::check_ping() {
   if (ping_deadline() > Agenda::current().now()) return;
   if (pinged_ != never) return lose();
+  ping();
+}
+
+void Http2Session::ping() {
+  if (pinged_ != never || over_) return;
   pinged_ = Agenda::current().now();
   nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
   wake();

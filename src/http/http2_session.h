@@ -78,6 +78,9 @@ class Http2Session {
   static nghttp2_data_provider provider();
   Instant ping_deadline() const;
   void check_ping();
+  void ping();
+  // So much is unread that the peer gets no more of the connection's window.
+  bool choked() const { return unread_ > settings_.bounds.unread_max; }
 
   io::Socket socket_;
   Role role_;

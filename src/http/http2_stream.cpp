@@ -24,12 +24,13 @@ Http2Stream::~Http2Stream() {
   if (!input_.empty()) session_.read_off(*this, input_.view().size(), false);
   if (!closed_ && id_ > 0) {
     // END_STREAM that is still to be sent, as of a tunnel, is left to the session; and then the stream is over.
-    bool farewell = !lost_ && output_begun_ && output_ended_ && output_.empty() && output_trailers_ == nullptr && !output_framed_;
+    bool serves = session_.role_ == Http2Session::Role::server;
+    bool farewell = serves && !lost_ && output_begun_ && output_ended_ && output_.empty() && output_trailers_ == nullptr && !output_framed_;
     nghttp2_session_set_stream_user_data(session_.native(), id_, farewell ? &session_ : nullptr);
     if (farewell)
       push();
     else if (!lost_)
-      reset(output_framed_ ? uint32_t{NGHTTP2_NO_ERROR} : drop_error_);
+      reset(serves && output_framed_ ? uint32_t{NGHTTP2_NO_ERROR} : drop_error_);
   }
   unlink();
   session_.on_stream_over();
@@ -110,7 +111,7 @@ Task<Result<Bytes>> Http2Stream::read_body() {
       if (!taken) co_return std::unexpected(std::move(taken.error()));
       co_return bytes;
     }
-    if (input_ended_ && !(closed_ && close_error_ != NGHTTP2_NO_ERROR)) co_return Bytes();
+    if (input_whole()) co_return Bytes();
     if (over()) co_return cut_off(false);
     before_waiting();
     input_came_.reset();
@@ -183,6 +184,7 @@ Task<Http2Stream::Sent> Http2Stream::send_body(Body& body, Error& fault, uint64_
     if (room != Sent::whole) co_return room;
     output_ = std::move(*piece);
     progress_ = Agenda::current().now();
+    passed_on(output_.size());
     if (output_.size() >= piece_max / 4) {
       if (!begin_output()) co_return Sent::gone;
       push();
@@ -190,6 +192,7 @@ Task<Http2Stream::Sent> Http2Stream::send_body(Body& body, Error& fault, uint64_
   }
   output_trailers_ = body.trailers();
   output_ended_ = true;
+  passed_on(0);
   if (!begin_output()) co_return Sent::gone;
   push();
   Sent sent = co_await flushed();

@@ -51,8 +51,10 @@ class Http2Stream : public Link {
 
   // The next bytes of the peer's body; empty at the end.
   Task<Result<Bytes>> read_body();
-  virtual void before_waiting() {}                              // for the body's next bytes
-  virtual Result<void> took(size_t) { return {}; }              // bytes of the body were read
+  virtual void before_waiting() {}                  // for the body's next bytes
+  virtual Result<void> took(size_t) { return {}; }  // bytes of the body were read
+  virtual void passed_on(size_t) {}                 // bytes of ours, 0 at their end, are left to the session
+  virtual bool input_whole() const { return input_ended_ && !(closed_ && close_error_ != 0); }
   virtual std::unexpected<Error> cut_off(bool late) const = 0;  // why the body ends before its end
   // A trailer section adds to it; null when there is none.
   Headers& make_trailers();
@@ -85,6 +87,7 @@ class Http2Stream : public Link {
   bool input_ended_ = false;      // END_STREAM came
   bool output_begun_ = false;     // a body follows the head
   bool output_ended_ = false;     // nothing is given any more
+  bool head_framed_ = false;      // HEADERS was written into the connection's bytes
   bool output_framed_ = false;    // END_STREAM was written into the connection's bytes ...
   bool output_flushed_ = false;   // ... and they have gone
   bool output_deferred_ = false;  // nghttp2 waits for push()

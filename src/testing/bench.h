@@ -119,7 +119,7 @@ class Bench {
                                        {{.route = 0, .listener = 0, .host = "", .path = "/", .form = pipeline::Pattern::Form::prefix}});
     snapshot->listeners = {"public"};
     plan_ = std::make_unique<pipeline::Plan>(snapshot);
-    std::vector<io::Address> addresses;
+    std::vector<upstream::Target> addresses;
     for (const auto& one : origins) addresses.push_back(one->address());
     auto cluster = std::make_unique<upstream::Cluster>(settings, std::move(addresses), 7);
     cluster_ = cluster.get();

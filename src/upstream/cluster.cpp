@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "async/race.h"
 #include "pipeline/exchange.h"
 #include "pipeline/problem.h"
 
@@ -16,7 +15,8 @@ using pipeline::Response;
 
 namespace {
 constexpr Duration avoided_for = 1s;  // so often an endpoint that could not be reached is tried again
-}
+constexpr int unseen_max = 2;         // repetitions of what an HTTP/2 connection refused unseen
+}  // namespace
 
 // A place at the endpoint, held from before the connect on: those who connect at once count too. Gives the connection back,
 // or closes it, when the response's body has ended or was dropped.
@@ -38,14 +38,26 @@ class Cluster::Lease final : public http::Guard {
   std::unique_ptr<http::ClientConnection> connection_;
 };
 
-Cluster::Cluster(ClusterSettings settings, std::vector<io::Address> endpoints, uint64_t seed)
-    : settings_(std::move(settings)), random_(seed) {
+// The same where connections are shared.
+class Cluster::Place final : public http::Guard {
+ public:
+  explicit Place(Endpoint& endpoint) : endpoint_(endpoint) { ++endpoint_.active; }
+  ~Place() override { --endpoint_.active; }
+
+ private:
+  Endpoint& endpoint_;
+};
+
+Cluster::Cluster(ClusterSettings settings, std::vector<Target> endpoints, uint64_t seed) : settings_(std::move(settings)), random_(seed) {
   client_.heads = settings_.heads;
   client_.body_timeout = settings_.idle_timeout;
-  for (io::Address& address : endpoints) {
-    auto endpoint = std::make_unique<Endpoint>();
-    endpoint->text = address.text();
-    endpoint->address = std::move(address);
+  http2_.connect_timeout = settings_.connect_timeout;
+  http2_.connections_max = settings_.connections_max;
+  http2_.client = {.heads = settings_.heads, .body_timeout = settings_.idle_timeout};
+  bool http2 = settings_.protocol != config::Protocol::http1;
+  for (Target& target : endpoints) {
+    auto endpoint = std::make_unique<Endpoint>(Dialer(std::move(target), settings_.tls, http2 && settings_.tls ? "h2" : ""));
+    if (http2) endpoint->http2 = std::make_unique<Http2Pool>(endpoint->dialer, http2_);
     endpoints_.push_back(std::move(endpoint));
   }
   scope_.spawn(sweep, this);
@@ -88,21 +100,29 @@ Task<Result<std::unique_ptr<http::ClientConnection>>> Cluster::connect(Endpoint&
     co_return failure(Code::overloaded, Side::gateway,
                       "all " + std::to_string(settings_.connections_max) + " connections to " + endpoint.text + " are in use");
   Instant begun = request.exchange.now();
-  std::optional<Result<io::Socket>> socket =
-      co_await before(request.exchange.now() + settings_.connect_timeout, io::connect(endpoint.address));
+  Result<io::Socket> socket = co_await endpoint.dialer.dial(begun + settings_.connect_timeout);
   request.call.connect += request.exchange.now() - begun;
-  if (!socket) co_return failure(Code::connect_timeout, Side::upstream, "no connection to " + endpoint.text + " in time");
-  if (!*socket) {
-    Error error = std::move(socket->error());
-    error.side = error.code == Code::exhausted ? Side::gateway : Side::upstream;
-    co_return std::unexpected(std::move(error));
+  if (!socket) co_return std::unexpected(std::move(socket.error()));
+  co_return std::make_unique<http::ClientConnection>(std::move(*socket), client_);
+}
+
+Response Cluster::not_reached(Endpoint& endpoint, size_t index, Request& request, Error error) {
+  if (index < 64) request.tried |= uint64_t{1} << index;
+  if (error.side == Side::upstream) {
+    endpoint.unreachable = true;
+    endpoint.avoided_until = request.exchange.now() + avoided_for;
   }
-  co_return std::make_unique<http::ClientConnection>(std::move(**socket), client_);
+  return pipeline::deny(std::move(error));
 }
 
 Task<Response> Cluster::call(Request& request) {
   request.call.service = settings_.name;
-  if (endpoints_.empty()) co_return pipeline::deny(Code::no_endpoint, Side::upstream, "no instances for " + settings_.name);
+  if (endpoints_.empty()) return ready(pipeline::deny(Code::no_endpoint, Side::upstream, "no instances for " + settings_.name));
+  if (settings_.protocol != config::Protocol::http1) return call_http2(request);
+  return call_http1(request);
+}
+
+Task<Response> Cluster::call_http1(Request& request) {
   ++request.call.attempts;
   size_t index = 0;
   Endpoint& endpoint = pick(request.tried, index);
@@ -113,14 +133,7 @@ Task<Response> Cluster::call(Request& request) {
     bool kept_alive = connection != nullptr;
     if (!kept_alive) {
       Result<std::unique_ptr<http::ClientConnection>> fresh = co_await connect(endpoint, request);
-      if (!fresh) {
-        if (index < 64) request.tried |= uint64_t{1} << index;
-        if (fresh.error().side == Side::upstream) {
-          endpoint.unreachable = true;
-          endpoint.avoided_until = request.exchange.now() + avoided_for;
-        }
-        co_return pipeline::deny(std::move(fresh.error()));
-      }
+      if (!fresh) co_return not_reached(endpoint, index, request, std::move(fresh.error()));
       endpoint.unreachable = false;
       connection = std::move(*fresh);
     }
@@ -144,13 +157,53 @@ Task<Response> Cluster::call(Request& request) {
   }
 }
 
+Task<Response> Cluster::call_http2(Request& request) {
+  ++request.call.attempts;
+  size_t index = 0;
+  Endpoint& endpoint = pick(request.tried, index);
+  request.call.endpoint = endpoint.text;
+  auto place = std::make_unique<Place>(endpoint);
+  for (int again = 0;; ++again) {
+    http::Http2ClientConnection* connection = endpoint.http2->ready();
+    if (connection == nullptr) {
+      Instant begun = request.exchange.now();
+      Result<http::Http2ClientConnection*> fresh = co_await endpoint.http2->wait();
+      request.call.connect += request.exchange.now() - begun;
+      if (!fresh) co_return not_reached(endpoint, index, request, std::move(fresh.error()));
+      endpoint.unreachable = false;
+      connection = *fresh;
+    }
+    bool used = connection->used();
+    Instant sent = request.exchange.now();
+    Instant deadline = settings_.first_byte_timeout == Duration::max() ? never : sent + settings_.first_byte_timeout;
+    Result<http::Response> answer = co_await connection->exchange(request, deadline);
+    if (answer) {
+      request.call.first_byte = request.exchange.now() - sent;
+      request.call.answered = true;
+      Response response(std::move(*answer));
+      if (!response.body.in_memory()) response.body.hold(std::move(place));
+      co_return response;
+    }
+    Error& error = answer.error();
+    // Refused unseen, or behind the last request that a GOAWAY names (RFC 9113 §8.7); or a connection that was in use broke,
+    // as one that is kept alive over HTTP/1.1 may.
+    bool unseen = error.side == Side::upstream && error.code == Code::reset && error.progress == Progress::nothing;
+    bool broke = used && again == 0 && error.code == Code::reset && http::is_idempotent(request.method()) && request.body.in_memory();
+    if ((unseen || broke) && again < unseen_max) continue;
+    if (index < 64 && error.side == Side::upstream) request.tried |= uint64_t{1} << index;
+    co_return pipeline::deny(std::move(error));
+  }
+}
+
 Task<void> Cluster::sweep(Cluster* self) {
   while (true) {
     co_await sleep_for(1s);
     Instant oldest = Agenda::current().now() - self->settings_.pool_idle;
-    for (std::unique_ptr<Endpoint>& endpoint : self->endpoints_)
+    for (std::unique_ptr<Endpoint>& endpoint : self->endpoints_) {
+      if (endpoint->http2) endpoint->http2->sweep(oldest);
       std::erase_if(endpoint->idle,
                     [&](const auto& connection) { return connection->idle_since < oldest || !connection->fresh_for_lease(); });
+    }
   }
 }
 

@@ -13,15 +13,18 @@
 #include "base/random.h"
 #include "config/document.h"
 #include "http/client_connection.h"
-#include "io/address.h"
 #include "pipeline/service.h"
+#include "upstream/dial.h"
+#include "upstream/http2_pool.h"
 
 namespace portloom::upstream {
 
 struct Endpoint {
-  io::Address address;
+  explicit Endpoint(Dialer way) : dialer(std::move(way)), text(dialer.text()) {}
+  Dialer dialer;
   std::string text;
-  std::vector<std::unique_ptr<http::ClientConnection>> idle;  // the last one was used last
+  std::vector<std::unique_ptr<http::ClientConnection>> idle;  // HTTP/1.1; the last one was used last
+  std::unique_ptr<Http2Pool> http2;                           // null: it speaks HTTP/1.1
   uint32_t active = 0;                                        // requests in flight, this worker
   bool unreachable = false;                                   // the last connection did not come about
   Instant avoided_until{};                                    // while unreachable; then one request tries it
@@ -29,6 +32,7 @@ struct Endpoint {
 
 struct ClusterSettings {
   std::string name;
+  config::Protocol protocol = config::Protocol::http1;
   config::Balance balance = config::Balance::least_request;
   Duration connect_timeout = 1s;
   Duration first_byte_timeout = Duration::max();
@@ -36,17 +40,23 @@ struct ClusterSettings {
   Duration pool_idle = 30s;
   uint32_t connections_max = 1024;  // per endpoint, this worker
   http::Limits heads;
+  std::shared_ptr<io::TlsClientContext> tls;  // null: endpoints are spoken to in plain text
 };
 
 class Cluster final : public pipeline::Service {
  public:
-  Cluster(ClusterSettings settings, std::vector<io::Address> endpoints, uint64_t seed);
+  Cluster(ClusterSettings settings, std::vector<Target> endpoints, uint64_t seed);
   // Answers come as Response; failures of the upstream as 502, 503 or 504 with a fault.
-  Task<pipeline::Response> call(pipeline::Request& request) override;
+  [[clang::coro_wrapper]] Task<pipeline::Response> call(pipeline::Request& request) override;
   const std::vector<std::unique_ptr<Endpoint>>& endpoints() const { return endpoints_; }
 
  private:
   class Lease;
+  class Place;
+  Task<pipeline::Response> call_http1(pipeline::Request& request);
+  Task<pipeline::Response> call_http2(pipeline::Request& request);
+  // No connection to it came about, for `error`.
+  pipeline::Response not_reached(Endpoint& endpoint, size_t index, pipeline::Request& request, Error error);
   // Another than those in `tried`, and one that could be reached lately, where there is one.
   Endpoint& pick(uint64_t tried, size_t& index);
   Task<Result<std::unique_ptr<http::ClientConnection>>> connect(Endpoint& endpoint, pipeline::Request& request);
@@ -55,6 +65,7 @@ class Cluster final : public pipeline::Service {
 
   ClusterSettings settings_;
   http::ClientSettings client_;
+  Http2Pool::Settings http2_;
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
   Random random_;
   size_t next_ = 0;

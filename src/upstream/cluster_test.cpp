@@ -1,65 +1,11 @@
 // Tests of upstream: choosing, leasing and bounding, without a server in front, in virtual time.
-#include "upstream/cluster.h"
-
-#include <gtest/gtest.h>
-
-#include "pipeline/exchange.h"
-#include "testing/wire.h"
+#include "testing/clusters.h"
 
 namespace portloom::upstream {
 namespace {
 
-using pipeline::Exchange;
-using pipeline::Request;
-using pipeline::Response;
-using testing::Origin;
-using testing::SimLoop;
-using testing::Wire;
+using namespace testing;  // NOLINT: fixtures
 
-constexpr std::string_view answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
-// One call, with what it needs around it.
-struct Call {
-  Call(pipeline::Plan& plan, const pipeline::Peer& peer, std::string_view method)
-      : exchange(plan, peer), request(exchange, exchange.record.call) {
-    static_cast<http::RequestHead&>(request) = http::RequestHead(method, "/a");
-    request.headers.add(http::Name::host, "shop");
-  }
-  static Task<void> run(Call* self, Cluster* cluster) {
-    self->response.emplace(co_await cluster->call(self->request));
-    self->scope_free = true;
-  }
-  Exchange exchange;
-  Request request;
-  std::optional<Response> response;
-  bool scope_free = false;
-  Scope scope;  // dropped first
-};
-
-class Clusters : public ::testing::TestWithParam<uint64_t> {
- protected:
-  Call& call(Cluster& cluster, std::string_view method = "GET") {
-    Call& made = *calls.emplace_back(std::make_unique<Call>(plan, peer, method));
-    made.scope.spawn(Call::run, &made, &cluster);
-    return made;
-  }
-  std::vector<io::Address> addresses() {
-    std::vector<io::Address> list;
-    for (Origin& origin : origins) list.push_back(origin.address());
-    return list;
-  }
-  size_t active(const Cluster& cluster) {
-    size_t sum = 0;
-    for (const auto& endpoint : cluster.endpoints()) sum += endpoint->active;
-    return sum;
-  }
-  SimLoop loop{GetParam()};
-  pipeline::Plan plan{std::make_shared<pipeline::Snapshot>()};
-  pipeline::Peer peer;
-  ClusterSettings settings{.name = "shop"};
-  std::array<Origin, 3> origins;
-  std::vector<std::unique_ptr<Call>> calls;
-};
 INSTANTIATE_TEST_SUITE_P(Seeds, Clusters, ::testing::Values(0, 1, 2, 3));
 
 TEST_P(Clusters, RoundRobinTakesEachInTurn) {

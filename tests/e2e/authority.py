@@ -28,7 +28,7 @@ class Authority:
         openssl("req", "-newkey", *kind, "-nodes", "-subj", "/CN=" + name, "-keyout", self.path(name + ".key.new"), "-out",
                 self.path(name + ".csr"))
         with open(self.path(name + ".ext"), "w", encoding="ascii") as file:
-            file.write("subjectAltName=" + ",".join("DNS:" + each for each in names or (name,)) + "\n")
+            file.write("subjectAltName=" + ",".join(each if ":" in each else "DNS:" + each for each in names or (name,)) + "\n")
         openssl("x509", "-req", "-in", self.path(name + ".csr"), "-CA", self.path(self.name + ".pem"), "-CAkey",
                 self.path(self.name + ".key"), "-days", str(days), "-extfile", self.path(name + ".ext"), "-out", self.path(name + ".pem.new"))
         os.replace(self.path(name + ".pem.new"), self.path(name + ".pem"))
