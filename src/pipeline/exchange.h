@@ -46,6 +46,8 @@ struct Exchange {
   std::string_view client;       // the believed client address, text; lives as long as the exchange
   std::string client_text;       // what `client` points to when a trusted proxy told us
   Identity identity;
+  bool grpc = false;            // the caller speaks gRPC (grpc.h)
+  Instant deadline = never;     // of the whole, the body included; by grpc-timeout
   http::Headers reply_headers;  // written onto whatever answer leaves
   Record record;
 

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "data/json.h"
 #include "http/headers.h"
+#include "pipeline/grpc.h"
 
 namespace portloom::pipeline {
 
@@ -110,15 +111,21 @@ void write_list(data::JsonWriter& json, std::string_view name, std::string_view 
   json.end_array();
 }
 
-std::string text_of(uint16_t status, const Error& error, std::string_view request_id, bool internal, const Circumstances& known) {
+// What the caller may know: everything on an internal listener; else what is wrong with its own request.
+std::string_view told_of(const Error& error, bool internal) {
   const ProblemType& type = problem_type(answered_as(error.code, error.side));
   bool tell = !error.detail.empty() && (internal || (error.side == Side::client && type.shows_detail));
+  return tell ? std::string_view(error.detail) : type.sentence;
+}
+
+std::string text_of(uint16_t status, const Error& error, std::string_view request_id, bool internal, const Circumstances& known) {
+  const ProblemType& type = problem_type(answered_as(error.code, error.side));
   std::string text;
   data::JsonWriter json(text);
   json.begin_object();
   json.key("type").value("errors.md#" + std::string(type.type()));  // a URI reference (RFC 9457 §3.1.1)
   json.member("title", type.title).member("status", status);
-  json.member("detail", tell ? std::string_view(error.detail) : type.sentence);
+  json.member("detail", told_of(error, internal));
   write_unless_empty(json, "request_id", request_id);
   if (internal) {
     json.member("blame", name_of(error.side)).member("reason", name_of(error.code));
@@ -167,7 +174,11 @@ Response deny(Error error) {
   return fault_response(status, std::move(error));
 }
 
-void render(Response& response, const Exchange& exchange, bool internal) {
+void render(Response& response, Exchange& exchange, bool internal) {
+  if (exchange.grpc) {
+    std::string_view told = response.fault ? told_of(*response.fault, internal) : std::string_view{};
+    return make_grpc(response, exchange, told);
+  }
   if (!response.fault) return;
   const Error& error = *response.fault;
   const Record& record = exchange.record;

@@ -42,7 +42,8 @@ inline Response deny(Code code, Side side, std::string detail = {}) {
 }
 
 // Gives a fault response its problem+json body and content-type, and Retry-After where the table has it and nobody set it;
-// leaves other responses alone. The answer to HEAD gets a body too: the connection's writer leaves it out.
-void render(Response& response, const Exchange& exchange, bool internal);
+// leaves other responses alone, but for a gRPC caller's (grpc.h). The answer to HEAD gets a body too: the connection's writer leaves it
+// out.
+void render(Response& response, Exchange& exchange, bool internal);
 
 }  // namespace portloom::pipeline

@@ -10,6 +10,7 @@
 #include "http/path.h"
 #include "http/trace_context.h"
 #include "http/websocket.h"
+#include "pipeline/grpc.h"
 #include "pipeline/problem.h"
 #include "server/connection.h"
 #include "server/underway.h"
@@ -163,6 +164,7 @@ void Server::open(Exchange& exchange, Request& request, const Door& door, Connec
   choose_request_id(record, request.headers, workplace_->random);
   continue_trace(exchange, request.headers, workplace_->random);
   if (!door.quiet) exchange.reply_headers.add(http::Name::x_request_id, record.id());
+  pipeline::open_grpc(exchange, request);
   if (speaks_plainly(connection)) connection.retire(false);
 }
 
@@ -203,7 +205,9 @@ void Server::open(Exchange& exchange, Request& request, const Door& door, Connec
                          .trusted = exchange.peer.trusted};
   http::write_forwarding(request.headers, facts);
   http::write_via(request.headers, "portloom", version.major, version.minor);
-  return exchange.plan->entry(door.index).chain_for(exchange.route).call(request);
+  pipeline::Chain& chain = exchange.plan->entry(door.index).chain_for(exchange.route);
+  if (exchange.deadline != never) return pipeline::call_within(chain, request);
+  return chain.call(request);
 }
 
 void Server::close(Exchange& exchange, const Door& door, const http::ServerStream& stream) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "pipeline/exchange.h"
+#include "pipeline/grpc.h"
 #include "pipeline/problem.h"
 
 namespace portloom::upstream {
@@ -118,6 +119,7 @@ Response Cluster::not_reached(Endpoint& endpoint, size_t index, Request& request
 Task<Response> Cluster::call(Request& request) {
   request.call.service = settings_.name;
   if (endpoints_.empty()) return ready(pipeline::deny(Code::no_endpoint, Side::upstream, "no instances for " + settings_.name));
+  if (request.exchange.deadline != never) pipeline::pass_on_deadline(request);
   if (settings_.protocol != config::Protocol::http1) return call_http2(request);
   return call_http1(request);
 }
