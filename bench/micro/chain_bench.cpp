@@ -35,7 +35,9 @@ void layers(benchmark::State& state) {
   std::vector<std::unique_ptr<Layer>> owned;
   std::vector<Policy*> policies;
   for (int64_t i = 0; i < state.range(0); ++i) policies.push_back(owned.emplace_back(std::make_unique<Layer>()).get());
-  FixedAnswer answer(204, {}, "");
+  config::ResponseDestination written;
+  written.status = 204;
+  FixedAnswer answer(written);
   Chain chain(std::move(policies), answer);
   Exchange exchange(plan, peer);
   Request request(exchange, exchange.record.call);
