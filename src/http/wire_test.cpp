@@ -52,7 +52,7 @@ std::string unescape(std::string_view text) {
 
 std::vector<WireCase> load(const std::string& file) {
   std::vector<WireCase> cases;
-  std::ifstream table(std::filesystem::path(__FILE__).parent_path() / "../../tests/wire" / file);
+  std::ifstream table(std::filesystem::path(WIRE_FOLDER) / file);
   for (std::string line; std::getline(table, line);) {
     std::string_view rest = line;
     if (rest.size() < 2 || rest.starts_with('#')) continue;

@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -35,7 +34,7 @@ struct World {
 std::string body_of(const Response& response) { return std::string(response.body.bytes().view()); }
 
 std::string errors_page() {
-  std::ifstream file(std::filesystem::path(__FILE__).parent_path() / "../../docs/errors.md");
+  std::ifstream file(ERRORS_FILE);
   std::stringstream text;
   text << file.rdbuf();
   return text.str();
