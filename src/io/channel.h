@@ -66,6 +66,7 @@ struct Channel : Link, Pooled {
   Layer* above = nullptr;  // what stands on this channel in the place of its reader and writer
   int descriptor = -1;
   uint16_t inflight = 0;            // io_uring: operations whose completion is still to come
+  uint8_t long_answers = 0;         // io_uring, outgoing: so many more receives are single, for an answer was long of late
   uint32_t bulk_max = 0;            // how much whoever waits in receive_bulk will take
   bool fresh : 1 = false;           // bytes came since receive() was last answered
   bool ended : 1 = false;           // the peer has sent its FIN
@@ -75,7 +76,8 @@ struct Channel : Link, Pooled {
   bool readable : 1 = false;        // the kernel said so (or it is likely) and we have not seen the bottom since
   bool hung_up : 1 = false;         // epoll: RDHUP was seen; the next read may say the end
   bool writable : 1 = true;         // false after EAGAIN (io_uring: of a Pipe only)
-  bool armed : 1 = false;           // io_uring: a multishot receive is out
+  bool armed : 1 = false;           // io_uring: a receive into the ring is out
+  bool multishot : 1 = false;       // io_uring: and it stays armed when it has brought something
   bool cancelling : 1 = false;      // io_uring: its cancellation is out
   bool bulk_out : 1 = false;        // io_uring: a single receive is out
   bool wants_bulk : 1 = false;      // somebody waits in receive_bulk

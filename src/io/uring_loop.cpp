@@ -26,7 +26,8 @@ constexpr unsigned ring_buffers = 256;          // a power of two
 constexpr size_t ring_buffer_bytes = 8 * 1024;  // the kernel fills up to 32 for one socket before a cancel is seen
 constexpr uint16_t buffer_group = 0;
 constexpr size_t quick_send_max = 16 * 1024;  // up to this a send is expected to go out within its submission
-constexpr size_t stash_pause = 64 * 1024;     // unread bytes at which a multishot receive is cancelled
+constexpr uint8_t short_answers_until_multishot = 8;
+constexpr size_t stash_pause = 64 * 1024;  // unread bytes at which a multishot receive is cancelled
 
 enum class Operation : uint64_t { none, receive, bulk, send, connect, accept, wake, readiness };
 constexpr uint64_t operation_mask = 7;
@@ -47,6 +48,7 @@ class UringLoop final : public Loop {
   bool poll_bulk(Channel& channel, size_t bytes) override;
   void expect_bulk(Channel& channel) override {
     disarm(channel);
+    if (channel.outgoing) channel.long_answers = short_answers_until_multishot;
     channel.readable = true;  // the rest is seldom far behind
   }
   bool splices() const override { return true; }
@@ -242,11 +244,14 @@ Channel* UringLoop::adopt(int descriptor) {
 
 void UringLoop::arm(Channel& channel) {
   if (channel.armed || channel.bulk_out || channel.ended || channel.broken || channel.released) return;
+  // A multishot receive has to be cancelled before a long answer's body, which costs more than it saved.
+  channel.multishot = channel.long_answers == 0;
+  if (!channel.multishot) --channel.long_answers;
   io_uring_sqe* sqe = prepared(entry(&channel, Operation::receive), [&](io_uring_sqe* fresh) {
-    if (channel.outgoing)
-      io_uring_prep_recv(fresh, channel.descriptor, nullptr, 0, 0);
-    else
+    if (channel.multishot)
       io_uring_prep_recv_multishot(fresh, channel.descriptor, nullptr, 0, 0);
+    else
+      io_uring_prep_recv(fresh, channel.descriptor, nullptr, 0, 0);
   });
   sqe->flags |= IOSQE_BUFFER_SELECT;
   sqe->buf_group = buffer_group;
@@ -442,7 +447,7 @@ void UringLoop::complete(const io_uring_cqe& completion) {
 
 void UringLoop::received(Channel& channel, const io_uring_cqe& completion) {
   bool more = (completion.flags & IORING_CQE_F_MORE) != 0;
-  bool cancelled = channel.cancelling;
+  bool unforeseen = !more && channel.multishot && !channel.cancelling;  // no buffer, no room for completions
   if (!more) {
     --channel.inflight;
     channel.armed = channel.cancelling = false;
@@ -478,8 +483,8 @@ void UringLoop::received(Channel& channel, const io_uring_cqe& completion) {
   } else if (completion.res < 0) {
     depart(channel, true);
   }
-  // The kernel ended it unasked (no buffer, no room for completions): a departure must still be noticed while nobody reads.
-  bool unasked = !more && !cancelled && !channel.outgoing && (completion.res > 0 || completion.res == -ENOBUFS);
+  // The kernel ended it unasked: a departure must still be noticed while nobody reads.
+  bool unasked = unforeseen && (completion.res > 0 || completion.res == -ENOBUFS);
   if (unasked && !channel.wants_bulk && channel.stash.view().size() <= stash_pause) arm(channel);
   keep_alive_ = &channel;
   run_ready();
