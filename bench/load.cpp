@@ -26,7 +26,8 @@ namespace {
 
 constexpr const char* kUsage =
     "usage: bench_load --to ADDRESS:PORT [--path P] [--body-bytes N] [--connections N] [--requests N | --duration SECONDS]\n"
-    "                  [--warmup N] [--rps N] [--gate 1] [--idle N] [--tls 1] [--handshake full|resumed]";
+    "                  [--warmup N] [--rps N] [--gate 1] [--idle N] [--tls 1] [--handshake full|resumed]\n"
+    "                  [--field 'NAME: VALUE']";
 
 struct Connection {
   Wire wire;
@@ -77,7 +78,8 @@ class Load {
       SSL_CTX_set_session_cache_mode(tls_, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
       SSL_CTX_sess_set_new_cb(tls_, keep_ticket);
     }
-    request_ = "GET " + options_.path + " HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench_load\r\nAccept: */*\r\n\r\n";
+    request_ =
+        "GET " + options_.path + " HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench_load\r\nAccept: */*\r\n" + options_.fields + "\r\n";
     epoll_ = epoll_create1(EPOLL_CLOEXEC);
     if (epoll_ < 0) fail("epoll_create1");
   }

@@ -25,6 +25,7 @@ namespace bench {
 struct Options {
   sockaddr_in to{};
   std::string path = "/1k";
+  std::string fields;  // more header lines, each with its CRLF; HTTP/1.1 only
   uint64_t connections = 1;
   uint64_t streams = 1;   // at a time on each connection (HTTP/2)
   uint64_t requests = 0;  // 0: until the duration has passed
@@ -62,6 +63,8 @@ inline Options parse_options(int argc, char** argv, const std::string& text) {
       options.to = parse_address(value), has_target = true;
     else if (name == "--path")
       options.path = value;
+    else if (name == "--field")
+      options.fields = std::string(value) + "\r\n";
     else if (name == "--handshake" && (value == "full" || value == "resumed"))
       options.handshake = value;
     else

@@ -71,7 +71,7 @@ def print_budgets(scenario, rounds):
             continue
         for engine in ("io_uring", "epoll"):
             subject = f"portloom-{engine}"
-            against = f"forwarder-{engine}" if budget.against == "forwarder" else budget.against
+            against = f"{budget.against}-{engine}" if budget.against in ("forwarder", "portloom-bare") else budget.against
             if against:
                 values = paired(rounds, subject, budget.metric, against)
             else:

@@ -45,6 +45,8 @@ SCENARIOS = {
                  setup="grpc", tool="bench_load_h2", options={"streams": 32, "grpc": 1}),
         *(Scenario(f"routes_{count}", "load", 64, "/api/v1/area7/item7/1", 1024, 60_000, f"h1_64 among {count:,} routes; the goal is that all cost alike",
                    setup=f"routes_{count}") for count in (10, 1_000, 100_000)),
+        Scenario("policies_all", "load", 64, "/1k", 1024, 60_000, "every policy on one request, beside the same gateway without any; else as h1_64",
+                 setup="policies", options={"field": "x-api-key: secret"}),
         Scenario("idle_8000", "idle", 8_000, "/1k", 1024, 8_000, "8,000 idle keep-alive connections, one request made on each"),
         Scenario("idle_8000_tls", "idle", 8_000, "/1k", 1024, 8_000, "8,000 idle keep-alive connections over TLS, one request made on each",
                  setup="tls", options={"tls": 1}),
@@ -55,7 +57,7 @@ SCENARIOS = {
 @dataclass(frozen=True)
 class Budget:
     """An upper bound for a Portloom engine. `against` is a subject, "peer" (the better of nginx and HAProxy in the same
-    round), "forwarder" (the byte forwarder on the same engine) or "" (the bound is absolute)."""
+    round), "forwarder" (the byte forwarder on the same engine), "portloom-bare" (without policies, on the same engine) or "" (the bound is absolute)."""
 
     scenarios: tuple[str, ...]
     metric: str
@@ -76,6 +78,7 @@ BUDGETS = [
     Budget(("tls_handshake",), "cpu_us_per_request", "peer", 0.90, 0.90),
     Budget(_EVERY_LOAD, "cpu_us_per_request", "forwarder", 1.40, 1.40),
     Budget((*_EVERY_LOAD, "h2_8x32", "tls_h1_64", "tls_h2"), "cpu_us_per_request", "envoy", 0.33, 0.33),
+    Budget(("policies_all",), "cpu_us_per_request", "portloom-bare", 1.25, 1.25),
     Budget(("h1_1",), "p50_us", "forwarder", 1.15, 1.15),
     Budget(("idle_8000",), "bytes_per_connection", "", 1024, 1024),
     Budget(("idle_8000_tls",), "bytes_per_connection", "", 12 * 1024, 12 * 1024),

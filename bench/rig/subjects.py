@@ -195,7 +195,11 @@ def all_subjects(tools):
         def command(port, origin_port, setup):
             file = _configuration(tools, "portloom.yaml", setup, port, origin_port)
             return [tools.portloom, "run", file, "--io", engine, "--workers", "1"]
+        def bare(port, origin_port, setup):
+            file = _configuration(tools, "portloom.yaml", "plain", port, origin_port)
+            return [tools.portloom, "run", file, "--io", engine, "--workers", "1"]
         add(f"portloom-{engine}", tools.portloom, ["version"], command)
+        add(f"portloom-bare-{engine}", tools.portloom, ["version"], bare, ("policies_all",))
 
     def nginx(name, buffers, only=()):
         def command(port, origin_port, setup):
@@ -226,5 +230,5 @@ def all_subjects(tools):
     forwarder("io_uring")
     forwarder("epoll")
     found["direct"] = Subject("direct", "no proxy", None)
-    order = ["portloom-io_uring", "portloom-epoll", "nginx", "nginx-large_buffers", "haproxy", "envoy", "forwarder-io_uring", "forwarder-epoll", "direct"]
+    order = ["portloom-io_uring", "portloom-epoll", "portloom-bare-io_uring", "portloom-bare-epoll", "nginx", "nginx-large_buffers", "haproxy", "envoy", "forwarder-io_uring", "forwarder-epoll", "direct"]
     return {name: found[name] for name in order if name in found}, missing

@@ -66,17 +66,21 @@ TEST(Forwarding, SaysWhatIsWrongWithTheFlags) {
     EXPECT_FALSE(forwarding_configuration(listen, to).has_value()) << listen << ' ' << to;
 }
 
-TEST(Draw, RefusesAServiceWhoseHostCannotBeFound) {
+TEST(Draw, AServiceWhoseHostCannotBeFoundIsAWarning) {
   config::Loaded loaded =
       config::load_text("t.yaml",
                         "version: 1\nlisteners: {edge: {port: 0}}\nservices: {a: {endpoints: [\"no.such.host.invalid:1\"]}}\n"
                         "routes: [{match: {path_prefix: /}, to: a}]\n",
                         make_catalogue());
   ASSERT_TRUE(loaded);
-  Result<std::shared_ptr<const Blueprint>> drawn = draw(std::move(loaded), {});
-  ASSERT_FALSE(drawn.has_value());
-  EXPECT_NE(drawn.error().detail.find("t.yaml:3: service a: cannot resolve no.such.host.invalid"), std::string::npos)
-      << drawn.error().detail;
+  auto resolver = upstream::Resolver::make({"127.0.0.1:9"});  // nobody is there
+  ASSERT_TRUE(resolver.has_value());
+  upstream::Directory directory;
+  Result<std::shared_ptr<const Blueprint>> drawn = draw(std::move(loaded), {}, directory, **resolver);
+  ASSERT_TRUE(drawn.has_value());
+  ASSERT_EQ((*drawn)->warnings.size(), 1u);
+  EXPECT_NE((*drawn)->warnings[0].find("t.yaml:3: service a: cannot resolve no.such.host.invalid"), std::string::npos);
+  EXPECT_TRUE((*drawn)->endpoints.find("a")->second->get()->empty());
 }
 
 }  // namespace

@@ -319,7 +319,8 @@ class Explainer {
       way.steps.push_back({"usual", "retry: {attempts: 2, causes: [refused, reset]}", {}, {}});
     for (const Part& part : policies) way.steps.push_back(step("service", part));
     static_cast<http::RequestHead&>(*request_) = std::move(before);
-    for (const data::Address& endpoint : service.endpoints) way.endpoints.push_back(endpoint.text());
+    for (const auto& [address, weight] : service.endpoints)
+      way.endpoints.push_back(address.text() + (weight == 1 ? "" : " weight " + std::to_string(weight)));
     way.pick = pick(service);
     return way;
   }
@@ -328,7 +329,8 @@ class Explainer {
     if (service.endpoints.size() == 1) return "the only one";
     std::string balance = data::format_value(data::shape_of<config::Balance>(), &service.balance);
     std::string how = balance == "round_robin"     ? ": each in turn"
-                      : balance == "random"        ? ": any, each as likely"
+                      : balance == "random"        ? ": any, by weight"
+                      : balance == "peak_ewma"     ? ": of two drawn, the one that answers sooner, counting who waits there"
                       : balance == "least_request" ? ": of two drawn, the one with fewer requests under way"
                                                    : "";
     return balance + how + "; one that could not be reached lately is passed over";

@@ -62,12 +62,18 @@ WallTime wall_now() { return std::chrono::time_point_cast<Duration>(std::chrono:
 int Gateway::run() {
   auto [loaded, materials] = load_configuration();
   if (!loaded) return exit_configuration;
-  Result<std::shared_ptr<const Blueprint>> blueprint = draw(std::move(loaded), std::move(materials));
+  Result<std::shared_ptr<upstream::Resolver>> resolver = resolver_for(loaded.document->discovery.dns);
+  if (!resolver) {
+    say("portloom: " + resolver.error().detail);
+    return exit_configuration;
+  }
+  Result<std::shared_ptr<const Blueprint>> blueprint = draw(std::move(loaded), std::move(materials), directory_, **resolver);
   if (!blueprint) {
     say("portloom: " + blueprint.error().detail);
     return exit_configuration;
   }
   blueprint_ = std::move(*blueprint);
+  use_endpoints(std::move(*resolver));
   ticket_keys_ = io::TicketKeys::make();
   if (ticket_keys_ == nullptr) {
     say("portloom: the system has no randomness for session tickets");
@@ -97,6 +103,7 @@ int Gateway::run() {
   scope_.spawn(rotate_ticket_keys, this);
   scope_.spawn(watch_memory, this);
   scope_.spawn(sweep_doors, this);
+  directory_.start();
   state_ = State::ready;
   announce();
   if (settings_.on_ready) {
@@ -110,6 +117,7 @@ int Gateway::run() {
   for (auto& worker : workers_) worker->stop();
   if (log_) log_->stop();
   scope_.cancel();
+  directory_.stop();
   Agenda::make_current(nullptr);
   return exit_status_;
 }
@@ -167,6 +175,7 @@ void Gateway::write_status(std::string& json) {
   for (size_t i = 0; i < binds_.size(); ++i) status.listeners.push_back({blueprint_->snapshot->listeners[i], binds_[i].text()});
   std::vector<const pipeline::StatusSource*> sources;
   sources.push_back(&memory_);
+  sources.push_back(&directory_);
   if (log_) sources.push_back(log_.get());
   admin::write_status(json, status, sources);
 }

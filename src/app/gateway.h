@@ -19,6 +19,8 @@
 #include "async/scope.h"
 #include "telemetry/log_writer.h"
 #include "telemetry/metrics.h"
+#include "upstream/directory.h"
+#include "upstream/resolver.h"
 
 namespace portloom::app {
 
@@ -48,6 +50,7 @@ class Gateway final : public admin::Control {
   void write_metrics(std::string& page) override {
     metrics_->render(page);
     memory_.write_metrics(page);
+    directory_.write_metrics(page);
     if (log_) log_->write_metrics(page);
   }
 
@@ -73,12 +76,18 @@ class Gateway final : public admin::Control {
   Result<void> open_ports(const Blueprint& next, Ports& ports);
   Result<void> open_doors(const config::Document& next, std::vector<std::unique_ptr<ServiceDoor>>& doors);
   Result<void> direct_log(const config::Telemetry& next);
+  // The one in use, or another where these servers are to be asked.
+  Result<std::shared_ptr<upstream::Resolver>> resolver_for(const config::Dns& dns) const;
+  // Of the blueprint that has just come into force; says which names have not been found.
+  void use_endpoints(std::shared_ptr<upstream::Resolver> resolver);
   static Task<void> watch_files(Gateway* self);
   static Task<void> sweep_doors(Gateway* self);
 
   RunSettings settings_;
   config::Catalogue catalogue_;
   policy::States states_;
+  std::shared_ptr<upstream::Resolver> resolver_;
+  upstream::Directory directory_;
   std::shared_ptr<const Blueprint> blueprint_;
   std::vector<std::string> watched_;  // files whose change is a reload
   std::string seen_;                  // their fingerprint when they were read last

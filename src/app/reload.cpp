@@ -130,12 +130,30 @@ Result<void> Gateway::direct_log(const config::Telemetry& next) {
   return {};
 }
 
+Result<std::shared_ptr<upstream::Resolver>> Gateway::resolver_for(const config::Dns& dns) const {
+  if (resolver_ != nullptr && dns.servers == blueprint_->loaded.document->discovery.dns.servers) return resolver_;
+  std::vector<std::string> servers;
+  for (const data::Address& server : dns.servers) servers.push_back(server.text());
+  Result<std::unique_ptr<upstream::Resolver>> made = upstream::Resolver::make(servers);
+  if (!made) return std::unexpected(std::move(made.error()));
+  return std::shared_ptr<upstream::Resolver>(std::move(*made));
+}
+
+void Gateway::use_endpoints(std::shared_ptr<upstream::Resolver> resolver) {
+  std::shared_ptr<upstream::Resolver> before = std::exchange(resolver_, std::move(resolver));
+  directory_.use(*resolver_, {.keep_stale = blueprint_->loaded.document->discovery.dns.keep_stale});  // it lets go of `before`
+  directory_.put_in_force(blueprint_->endpoints);
+  for (const std::string& warning : blueprint_->warnings) say(warning);
+}
+
 Result<void> Gateway::reload() {
   Instant begun = SteadyClock::now();
   if (state_ != State::ready) return failure(Code::draining, Side::gateway, "the process is " + not_ready_reason());
   auto [loaded, materials] = load_configuration();
   if (!loaded) return refuse_configuration({Code::invalid, Side::gateway, Progress::nothing, data::render(loaded.problems)}, true);
-  Result<std::shared_ptr<const Blueprint>> drawn = draw(std::move(loaded), std::move(materials));
+  Result<std::shared_ptr<upstream::Resolver>> resolver = resolver_for(loaded.document->discovery.dns);
+  if (!resolver) return refuse_configuration(std::move(resolver.error()), false);
+  Result<std::shared_ptr<const Blueprint>> drawn = draw(std::move(loaded), std::move(materials), directory_, **resolver);
   if (!drawn) return refuse_configuration(std::move(drawn.error()), false);
   const config::Document& next = *(*drawn)->loaded.document;
   Ports ports;
@@ -155,6 +173,7 @@ Result<void> Gateway::reload() {
     say("portloom: telemetry.metrics.routes takes effect with a restart; " + std::to_string(routes_before) + " stays");
   std::vector<io::Address> before = std::exchange(binds_, ports.binds);
   blueprint_ = std::move(*drawn);
+  use_endpoints(std::move(*resolver));
   auto labels = metrics_->describe(blueprint_->snapshot->listeners, blueprint_->route_names, blueprint_->service_names);
   use_limits(next.limits);
   states_.forget_unused();  // what the reload before this one left behind

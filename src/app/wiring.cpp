@@ -15,6 +15,8 @@
 namespace portloom::app {
 namespace {
 
+constexpr Duration names_wait = 3s;  // for names that are new, when a configuration is loaded
+
 std::unexpected<Error> invalid(std::string detail) { return failure(Code::invalid, Side::gateway, std::move(detail)); }
 
 Result<std::vector<io::Address>> resolve(const data::Address& address) {
@@ -51,6 +53,22 @@ std::shared_ptr<io::TlsClientContext> tls_of(const Blueprint& blueprint, const s
   Result<std::shared_ptr<io::TlsClientContext>> made = io::TlsClientContext::make(material->second);
   CHECK(made.has_value());  // it was made once when the material was loaded
   return *made;
+}
+
+// Asks for all unknown names together. One that cannot be found hinders no other, and is asked for again.
+void find_endpoints(const config::Loaded& loaded, upstream::Directory& directory, upstream::Resolver& resolver, Blueprint& blueprint) {
+  std::vector<std::string> names;
+  for (const auto& [name, service] : loaded.document->services)
+    for (std::string& unknown : directory.unknown_names(service))
+      if (std::find(names.begin(), names.end(), unknown) == names.end()) names.push_back(std::move(unknown));
+  std::vector<Result<upstream::Answer>> answers = resolver.lookup_now(names, names_wait);
+  for (size_t i = 0; i < names.size(); ++i) directory.learn(names[i], std::move(answers[i]), SteadyClock::now());
+  for (const auto& [name, service] : loaded.document->services) {
+    for (const auto& [address, weight] : service.endpoints)
+      if (std::string fault = directory.fault_of(address.host); !fault.empty())
+        blueprint.warnings.push_back(loaded.place(service.at) + ": service " + name + ": " + fault);
+    blueprint.endpoints[name] = directory.endpoints(name, service.endpoints);
+  }
 }
 
 // Fills one Plan.
@@ -102,7 +120,7 @@ class Builder {
     settings.connections_max = service.pool.connections;
     settings.heads = {.headers = document_.limits.headers.bytes, .uri = document_.limits.uri.bytes};
     settings.tls = tls_of(blueprint_, name);
-    const auto& endpoints = blueprint_.endpoints.find(name)->second;
+    const std::shared_ptr<upstream::Endpoints>& endpoints = blueprint_.endpoints.find(name)->second;
     std::shared_ptr<upstream::Cluster> cluster = clusters_.keep(
         name, facts_of(name, service), [&] { return std::make_shared<upstream::Cluster>(std::move(settings), endpoints, random_seed()); });
     plan_.kept.push_back(cluster);
@@ -110,10 +128,10 @@ class Builder {
     plan_.services[name] = own(std::make_unique<pipeline::Chain>(make_all(written, policy::default_service_policies(written)), *cluster));
   }
 
-  // Whatever a cluster depends on: how it is written, where its names lead, what its files hold, and the limits of all messages.
+  // Whatever a cluster depends on: how it is written, what its files hold, and the limits of all messages. Where its names lead
+  // it is told by the directory, which keeps what it publishes for a writing as long as a cluster uses it.
   std::string facts_of(const std::string& name, const config::Service& service) const {
     std::string facts = data::format_value(data::shape_of<config::Service>(), &service);
-    for (const auto& endpoint : blueprint_.endpoints.find(name)->second) facts += "\n" + endpoint.address.text() + " " + endpoint.host;
     auto files = blueprint_.materials.digests.find(name);
     if (files != blueprint_.materials.digests.end()) facts += '\n' + std::to_string(files->second);
     return facts + '\n' + data::format_value(data::shape_of<config::Limits>(), &document_.limits);
@@ -161,7 +179,8 @@ config::Catalogue make_catalogue() {
   return catalogue;
 }
 
-Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded, Materials materials) {
+Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded, Materials materials, upstream::Directory& directory,
+                                              upstream::Resolver& resolver) {
   auto blueprint = std::make_shared<Blueprint>();
   auto snapshot = std::make_shared<pipeline::Snapshot>();
   snapshot->document = loaded.document;
@@ -178,13 +197,8 @@ Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded, Materials m
   for (const pipeline::Route& route : snapshot->table->routes()) blueprint->route_names.push_back(route.name);
   for (const auto& [name, service] : loaded.document->services) {
     blueprint->service_names.push_back(name);
-    std::vector<upstream::Target>& targets = blueprint->endpoints[name];
-    for (const data::Address& endpoint : service.endpoints) {
-      Result<std::vector<io::Address>> resolved = resolve(endpoint);
-      if (!resolved) return invalid(loaded.place(service.at) + ": service " + name + ": " + resolved.error().detail);
-      for (io::Address& address : *resolved) targets.emplace_back(std::move(address), endpoint.host);
-    }
   }
+  find_endpoints(loaded, directory, resolver, *blueprint);
   blueprint->snapshot = std::move(snapshot);
   blueprint->loaded = std::move(loaded);
   blueprint->materials = std::move(materials);

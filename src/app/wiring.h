@@ -17,24 +17,26 @@
 #include "policy/build.h"
 #include "server/server.h"
 #include "upstream/cluster.h"
-#include "upstream/dial.h"
+#include "upstream/directory.h"
 
 namespace portloom::app {
 
 struct Blueprint {
   config::Loaded loaded;
   std::shared_ptr<const pipeline::Snapshot> snapshot;
-  std::map<std::string, std::vector<upstream::Target>, std::less<>> endpoints;  // by service, names resolved
-  std::vector<io::Address> binds;                                               // by listener
+  upstream::EndpointsByService endpoints;  // the directory's
+  std::vector<io::Address> binds;          // by listener
   Materials materials;
   std::vector<std::string> route_names;
   std::vector<std::string> service_names;
+  std::vector<std::string> warnings;  // what did not go well and hinders nobody
 };
 
 config::Catalogue make_catalogue();
 
-// Control thread; resolves host names (blocks). Code::invalid with what is wrong.
-Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded, Materials materials);
+// Control thread; asks for the names that the directory does not know (blocks, 3 s at most). Code::invalid with what is wrong.
+Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded, Materials materials, upstream::Directory& directory,
+                                              upstream::Resolver& resolver);
 
 // One worker's clusters. A service that is configured as before, its files included, keeps its cluster from plan to plan: pools,
 // counts, health. The worker's own; plans share what they use.

@@ -69,8 +69,15 @@ void Probes::check(data::Checker& checker) const {
   if (port.has_value() == address.has_value()) checker.error("", "probes need one of `port` and `address`");
 }
 
+void Dns::check(data::Checker& checker) const {
+  for (const Address& server : servers) {
+    bool numbers = !server.is_unix() && server.port != 0 && server.host.find_first_not_of("0123456789abcdefABCDEF.:") == std::string::npos;
+    if (!numbers) checker.error("servers", server.text() + ": a name server needs an address and a port", "write 10.0.0.2:53");
+  }
+}
+
 void Service::check(data::Checker& checker) const {
-  for (const Address& endpoint : endpoints) {
+  for (const auto& [endpoint, weight] : endpoints) {
     if (!endpoint.is_unix() && endpoint.host.empty())
       checker.error("endpoints", "an endpoint needs a host", "write 127.0.0.1" + endpoint.text());
     bool named = !endpoint.is_unix() || !tls || tls->use == TlsUse::none || !tls->verify || !tls->server_name.empty();

@@ -132,6 +132,24 @@ struct Drain {
   }
 };
 
+struct Dns {
+  std::vector<Address> servers;
+  Duration keep_stale = 1h;
+  void visit(this auto& self, auto& field) {
+    field("servers", self.servers, "The name servers to ask, address:port each. Without it: those of /etc/resolv.conf.");
+    field("keep_stale", self.keep_stale, "How long a last answer is used while no name server can say.");
+  }
+  void check(data::Checker& checker) const;
+};
+
+struct Discovery {
+  Dns dns;
+  void visit(this auto& self, auto& field) {
+    field("dns", self.dns, "How host names of endpoints are looked up.");
+    field.later("registry", "etcd", "consul");
+  }
+};
+
 struct Document {
   uint32_t version = 1;
   std::string context;
@@ -143,6 +161,7 @@ struct Document {
   Defaults defaults;
   Named<Service> services;
   std::vector<Route> routes;
+  Discovery discovery;
   Telemetry telemetry;
   std::optional<Admin> admin;
   Drain drain;
@@ -164,11 +183,11 @@ struct Document {
     field("defaults", self.defaults, "One level of defaults for services and routes.");
     field("services", self.services, valid(is_name, "a name of letters, digits, _ - and ."), "Instances we call.");
     field("routes", self.routes, "What goes where.");
+    field("discovery", self.discovery, "Where services' instances are found.");
     field("telemetry", self.telemetry, "Access log and metrics.");
     field("admin", self.admin, "The admin API's private listener. Without it there is none.");
     field("drain", self.drain, "How the process ends.");
-    field.later("tokens", "tenancy", "plans", "frontends", "compositions", "migrations", "sagas", "stores", "discovery", "identity",
-                "control");
+    field.later("tokens", "tenancy", "plans", "frontends", "compositions", "migrations", "sagas", "stores", "identity", "control");
   }
   // `policies` with every `{chain: NAME}` replaced by what the chain holds. Parts keep their config's address.
   std::vector<Part> expand(const std::vector<PolicyPart>& policies) const;

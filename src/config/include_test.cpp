@@ -131,7 +131,7 @@ TEST_F(Include, SeveralFilesOfTheCommandLineLieOnEachOtherWithTheirIncludes) {
   write("contexts/a.yaml", "services: {b: {endpoints: y:1}}\nroutes: [{match: {path: /b}, to: b}]\n");
   std::string prod = write("prod.yaml", "services: {b: {endpoints: z:9}}\n");
   EXPECT_EQ(shown({write("shop.yaml", main_text), prod}), "");
-  EXPECT_EQ(loaded.document->services.find("b")->endpoints[0].text(), "z:9");
+  EXPECT_EQ(loaded.document->services.find("b")->endpoints[0].address.text(), "z:9");
   EXPECT_EQ(place("services.b.endpoints"), "prod.yaml:1");
 }
 

@@ -37,12 +37,12 @@ inline std::vector<data::Choice> choices_of(Protocol) {
   return {{"http1", Protocol::http1}, {"http2", Protocol::http2}, {"grpc", Protocol::grpc}};
 }
 
-enum class Balance : uint8_t { least_request, round_robin, random };
+enum class Balance : uint8_t { peak_ewma, least_request, round_robin, random };
 inline std::vector<data::Choice> choices_of(Balance) {
-  return {{"least_request", Balance::least_request},
+  return {{"peak_ewma", Balance::peak_ewma},
+          {"least_request", Balance::least_request},
           {"round_robin", Balance::round_robin},
           {"random", Balance::random},
-          data::Choice("peak_ewma"),
           data::Choice("ring_hash"),
           data::Choice("maglev")};
 }
@@ -61,7 +61,7 @@ struct Pool {
 // What `defaults.service` may set too.
 struct ServiceSettings {
   Protocol protocol = Protocol::http1;
-  Balance balance = Balance::least_request;
+  Balance balance = Balance::peak_ewma;
   Duration connect_timeout = 1s;
   std::optional<Duration> first_byte_timeout;
   Duration idle_timeout = 60s;
@@ -72,7 +72,9 @@ struct ServiceSettings {
   void visit_settings(this auto& self, auto& field) {
     using namespace data::rules;
     field("protocol", self.protocol, "What its endpoints speak.");
-    field("balance", self.balance, "How an endpoint is chosen.");
+    field("balance", self.balance,
+          "How an endpoint is chosen: of two at random the one that answers sooner, counting who waits there (peak_ewma), or the one with "
+          "fewer requests (least_request); in turn (round_robin); at random.");
     field("connect_timeout", self.connect_timeout, at_least(Duration(1ms)), "For a connection to an endpoint.");
     field("first_byte_timeout", self.first_byte_timeout, at_least(Duration(1ms)),
           "From the sent request to the answer's head. Without it: the request's deadline.");
@@ -85,9 +87,21 @@ struct ServiceSettings {
   void visit(this auto& self, auto& field) { self.visit_settings(field); }
 };
 
+struct ServiceEndpoint {
+  Address address;
+  uint32_t weight = 1;
+
+  bool operator==(const ServiceEndpoint&) const = default;
+  void visit(this auto& self, auto& field) {
+    using namespace data::rules;
+    field("address", self.address, required, short_form, "Where it is, host:port or unix:/path.");
+    field("weight", self.weight, at_least(1), at_most(1000), "Its share of the requests, beside those of the others.");
+  }
+};
+
 struct Service : ServiceSettings {
   std::string context;
-  std::vector<Address> endpoints;
+  std::vector<ServiceEndpoint> endpoints;
   Position at;
 
   void visit(this auto& self, auto& field) {

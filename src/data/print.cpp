@@ -49,7 +49,20 @@ bool is_nothing(const Shape& shape, const void* object) {
   }
 }
 
+// The field of which the bare value says it all: the others are as they would be anyway.
+const Field* short_form_of(const Shape& shape, const void* object) {
+  const Field* bare = nullptr;
+  for (const Field& field : shape.fields) {
+    if (field.short_form)
+      bare = &field;
+    else if (format_value(field.shape(), member_of(field, object)) != format_value(field.shape(), member_of(field, shape.defaults.get())))
+      return nullptr;
+  }
+  return bare;
+}
+
 std::string format_structure(const Shape& shape, const void* object) {
+  if (const Field* bare = short_form_of(shape, object); bare != nullptr) return format_value(bare->shape(), member_of(*bare, object));
   std::string text;
   for (const Field& field : shape.fields) {
     if (is_nothing(field.shape(), member_of(field, object))) continue;

@@ -29,6 +29,12 @@ class Address {
   std::string host() const;
   int family() const { return family_; }
   uint16_t port() const { return port_; }
+  // The same with another port; no Unix socket.
+  Address with_port(uint16_t port) const {
+    Address other = *this;
+    other.port_ = port;
+    return other;
+  }
   bool is_unix() const { return family_ == AF_UNIX; }
   bool is_loopback() const;
   const std::array<uint8_t, 16>& ip() const { return ip_; }  // IPv4 in the first four bytes, network order

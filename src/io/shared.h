@@ -92,4 +92,44 @@ class Striped {
   std::unique_ptr<Stripe[]> stripes_;
 };
 
+// A value that few touch and seldom, under a lock of its own: the same rules for what is done there.
+template <class T>
+class Guarded {
+ public:
+  template <class Use>
+  auto with(Use use) {
+    while (locked_.exchange(true, std::memory_order_acquire))
+      while (locked_.load(std::memory_order_relaxed)) __builtin_ia32_pause();
+    struct Release {
+      std::atomic<bool>& flag;
+      ~Release() { flag.store(false, std::memory_order_release); }
+    } release{locked_};
+    return use(value_);
+  }
+
+ private:
+  std::atomic<bool> locked_ = false;
+  T value_{};
+};
+
+// A value that is replaced now and then, and looked at all the time: a reader keeps a copy and asks for the version, which is
+// one load of a cache line that seldom changes.
+template <class T>
+class Published {
+ public:
+  // 0: nothing was set yet.
+  uint64_t version() const { return version_.load(std::memory_order_acquire); }
+  void set(T value) {
+    value_.with([&value](T& kept) { std::swap(kept, value); });  // the old one is dropped outside the lock
+    version_.fetch_add(1, std::memory_order_acq_rel);
+  }
+  T get() const {
+    return value_.with([](const T& kept) { return kept; });
+  }
+
+ private:
+  alignas(64) std::atomic<uint64_t> version_ = 0;
+  mutable Guarded<T> value_;
+};
+
 }  // namespace portloom::io

@@ -21,7 +21,8 @@ struct Record {
   // One call to a service; a request has one, a composition several.
   struct Call {
     std::string_view service;   // the plan's
-    std::string_view endpoint;  // the cluster's: "10.0.0.1:8080"
+    std::string_view endpoint;  // "10.0.0.1:8080"
+    Bytes endpoint_text;        // what `endpoint` points to, where the endpoint may go before the record is written
     uint32_t attempts = 0;
     bool answered = false;  // a response head came
     Duration queue{0};

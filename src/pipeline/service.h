@@ -24,7 +24,7 @@ struct Request : http::Request {
   Exchange& exchange;
   Instant deadline = never;  // ends at the response head; sub-calls may have shorter ones
   Record::Call& call;        // this call's line in the record
-  uint64_t tried = 0;        // endpoints (by index, the first 64) that failed this request already: another is preferred
+  uint64_t tried = 0;        // endpoints (bit index % 64) that were asked already: another is preferred
 };
 
 struct Response : http::Response {

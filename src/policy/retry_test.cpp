@@ -257,9 +257,9 @@ TEST(Retry, AStreamingBodyOnlyWhileItIsUntouched) {
 
 TEST(Retry, NotBeyondTheDeadline) {
   Bench bench("[{retry: {attempts: 2}}]");
-  bench.service.script = {{.status = 502, .fault = broken.fault, .after = 99ms}};
+  bench.service.script = {{.status = 502, .fault = broken.fault, .after = 100ms - 1us}};
   Bench::Call call(bench);
-  call.request.deadline = bench.agenda.now() + 100ms;
+  call.request.deadline = bench.agenda.now() + 100ms;  // what is left is shorter than any back-off
   EXPECT_EQ(bench.answer(call).status, 502);
   EXPECT_EQ(bench.service.seen.size(), 1u);
 }

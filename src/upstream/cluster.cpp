@@ -4,6 +4,7 @@
 #include "upstream/cluster.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "pipeline/exchange.h"
 #include "pipeline/grpc.h"
@@ -15,8 +16,15 @@ using pipeline::Request;
 using pipeline::Response;
 
 namespace {
-constexpr Duration avoided_for = 1s;  // so often an endpoint that could not be reached is tried again
-constexpr int unseen_max = 2;         // repetitions of what an HTTP/2 connection refused unseen
+constexpr int unseen_max = 2;  // repetitions of what an HTTP/2 connection refused unseen
+
+std::shared_ptr<const Endpoints> fixed(const std::vector<Target>& targets) {
+  Instances instances;
+  for (const Target& target : targets) instances.push_back({target.address, 1, target.host});
+  auto published = std::make_shared<Endpoints>();
+  published->set(std::make_shared<const Instances>(std::move(instances)));
+  return published;
+}
 }  // namespace
 
 // A place at the endpoint, held from before the connect on: those who connect at once count too. Gives the connection back,
@@ -28,8 +36,8 @@ class Cluster::Lease final : public http::Guard {
     --endpoint_.active;
     if (connection_ == nullptr || !connection_->reusable()) return;
     connection_->idle_since = Agenda::current().now();
-    connection_->socket().watch();  // the origin may close it while nobody reads
-    endpoint_.idle.push_back(std::move(connection_));
+    connection_->socket().watch();                     // the origin may close it while nobody reads
+    endpoint_.idle.push_back(std::move(connection_));  // of one that leaves they go with it
   }
   http::ClientConnection& connection() { return *connection_; }
   void take(std::unique_ptr<http::ClientConnection> connection) { connection_ = std::move(connection); }
@@ -49,42 +57,60 @@ class Cluster::Place final : public http::Guard {
   Endpoint& endpoint_;
 };
 
-Cluster::Cluster(ClusterSettings settings, std::vector<Target> endpoints, uint64_t seed) : settings_(std::move(settings)), random_(seed) {
+Cluster::Cluster(ClusterSettings settings, const std::vector<Target>& endpoints, uint64_t seed)
+    : Cluster(std::move(settings), fixed(endpoints), seed) {}
+
+Cluster::Cluster(ClusterSettings settings, std::shared_ptr<const Endpoints> published, uint64_t seed)
+    : settings_(std::move(settings)), published_(std::move(published)), balancer_(settings_.balance, seed) {
   client_.heads = settings_.heads;
   client_.body_timeout = settings_.idle_timeout;
   http2_.connect_timeout = settings_.connect_timeout;
   http2_.connections_max = settings_.connections_max;
   http2_.client = {.heads = settings_.heads, .body_timeout = settings_.idle_timeout};
-  bool http2 = settings_.protocol != config::Protocol::http1;
-  for (Target& target : endpoints) {
-    auto endpoint = std::make_unique<Endpoint>(Dialer(std::move(target), settings_.tls, http2 && settings_.tls ? "h2" : ""));
-    if (http2) endpoint->http2 = std::make_unique<Http2Pool>(endpoint->dialer, http2_);
-    endpoints_.push_back(std::move(endpoint));
-  }
+  adopt_published();
   scope_.spawn(sweep, this);
 }
 
-Endpoint& Cluster::pick(uint64_t tried, size_t& index) {
-  size_t count = endpoints_.size();
-  Instant now = Agenda::current().now();
-  auto was_tried = [&](size_t i) { return i < 64 && ((tried >> i) & 1) != 0; };
-  auto failed = [&](size_t i) { return was_tried(i) || (endpoints_[i]->unreachable && now < endpoints_[i]->avoided_until); };
-  if (settings_.balance == config::Balance::round_robin) {
-    index = next_++ % count;
-  } else {
-    index = count == 1 ? 0 : random_.below(count);
-    if (settings_.balance == config::Balance::least_request && count > 1) {
-      size_t other = random_.below(count - 1);
-      if (other >= index) ++other;  // two different ones (Mitzenmacher, "The Power of Two Choices")
-      if (failed(index) || (!failed(other) && endpoints_[other]->active < endpoints_[index]->active)) index = other;
-    }
+std::unique_ptr<Endpoint> Cluster::make_endpoint(const Instance& instance) const {
+  bool http2 = settings_.protocol != config::Protocol::http1;
+  Dialer dialer(Target(instance.address, instance.host), settings_.tls, http2 && settings_.tls ? "h2" : "");
+  auto endpoint = std::make_unique<Endpoint>(std::move(dialer));
+  endpoint->host = instance.host;
+  if (http2) endpoint->http2 = std::make_unique<Http2Pool>(endpoint->dialer, http2_);
+  return endpoint;
+}
+
+// An endpoint that stays keeps its connections and what was measured there. From one that goes nothing is taken that is in use.
+void Cluster::adopt_published() {
+  version_ = published_->version();  // before the look: what comes after it is seen next time
+  std::shared_ptr<const Instances> instances = published_->get();
+  std::unordered_map<std::string, std::unique_ptr<Endpoint>> before;
+  for (std::unique_ptr<Endpoint>& endpoint : endpoints_) before[endpoint->text + ' ' + endpoint->host] = std::move(endpoint);
+  endpoints_.clear();
+  std::vector<Load*> loads;
+  for (const Instance& instance : instances != nullptr ? *instances : Instances()) {
+    auto known = before.find(instance.address.text() + ' ' + instance.host);
+    if (known != before.end() && known->second != nullptr)
+      endpoints_.push_back(std::move(known->second));
+    else
+      endpoints_.push_back(make_endpoint(instance));
+    endpoints_.back()->weight = instance.weight;
+    loads.push_back(endpoints_.back().get());
   }
-  for (size_t step = 0; step < count && failed(index); ++step) index = (index + 1) % count;
-  if (failed(index))  // all are: then any that this request has not tried
-    for (size_t step = 0; step < count && was_tried(index); ++step) index = (index + 1) % count;
-  Endpoint& picked = *endpoints_[index];
-  if (picked.unreachable) picked.avoided_until = now + avoided_for;  // this request tries it, and no other meanwhile
-  return picked;
+  for (auto& [text, endpoint] : before) {
+    if (endpoint == nullptr) continue;
+    endpoint->idle.clear();
+    if (endpoint->active > 0) leaving_.push_back(std::move(endpoint));
+  }
+  balancer_.use(std::move(loads));
+}
+
+Endpoint& Cluster::pick(Request& request) {
+  ++request.call.attempts;
+  Endpoint& endpoint = *endpoints_[balancer_.pick(request.tried, request.exchange.now())];
+  request.call.endpoint_text = endpoint.label;
+  request.call.endpoint = request.call.endpoint_text;
+  return endpoint;
 }
 
 std::unique_ptr<http::ClientConnection> Cluster::pooled(Endpoint& endpoint) {
@@ -107,17 +133,18 @@ Task<Result<std::unique_ptr<http::ClientConnection>>> Cluster::connect(Endpoint&
   co_return std::make_unique<http::ClientConnection>(std::move(*socket), client_);
 }
 
-Response Cluster::not_reached(Endpoint& endpoint, size_t index, Request& request, Error error) {
-  if (index < 64) request.tried |= uint64_t{1} << index;
+Response Cluster::not_reached(Endpoint& endpoint, Stopwatch& stopwatch, Request& request, Error error) {
   if (error.side == Side::upstream) {
     endpoint.unreachable = true;
-    endpoint.avoided_until = request.exchange.now() + avoided_for;
+    endpoint.avoided_until = request.exchange.now() + Balancer::avoided_for;
+    stopwatch.failed(request.exchange.now());
   }
   return pipeline::deny(std::move(error));
 }
 
 Task<Response> Cluster::call(Request& request) {
   request.call.service = settings_.name;
+  if (published_->version() != version_) adopt_published();
   if (endpoints_.empty()) return ready(pipeline::deny(Code::no_endpoint, Side::upstream, "no instances for " + settings_.name));
   if (request.exchange.deadline != never) pipeline::pass_on_deadline(request);
   if (settings_.protocol != config::Protocol::http1) return call_http2(request);
@@ -125,17 +152,15 @@ Task<Response> Cluster::call(Request& request) {
 }
 
 Task<Response> Cluster::call_http1(Request& request) {
-  ++request.call.attempts;
-  size_t index = 0;
-  Endpoint& endpoint = pick(request.tried, index);
-  request.call.endpoint = endpoint.text;
+  Endpoint& endpoint = pick(request);
+  Stopwatch stopwatch(endpoint, request.exchange.now());
   while (true) {
     auto lease = std::make_unique<Lease>(endpoint);
     std::unique_ptr<http::ClientConnection> connection = pooled(endpoint);
     bool kept_alive = connection != nullptr;
     if (!kept_alive) {
       Result<std::unique_ptr<http::ClientConnection>> fresh = co_await connect(endpoint, request);
-      if (!fresh) co_return not_reached(endpoint, index, request, std::move(fresh.error()));
+      if (!fresh) co_return not_reached(endpoint, stopwatch, request, std::move(fresh.error()));
       endpoint.unreachable = false;
       connection = std::move(*fresh);
     }
@@ -146,6 +171,7 @@ Task<Response> Cluster::call_http1(Request& request) {
     if (answer) {
       request.call.first_byte = request.exchange.now() - sent;
       request.call.answered = true;
+      stopwatch.answered(answer->status, request.exchange.now());
       Response response(std::move(*answer));
       if (!lease->connection().reusable()) response.body.hold(std::move(lease));
       co_return response;
@@ -154,16 +180,14 @@ Task<Response> Cluster::call_http1(Request& request) {
     bool lost = error.code == Code::reset || error.code == Code::closed;
     // The origin closed a kept-alive connection as we used it (RFC 9110 §9.2.2, RFC 9112 §9.3.1): unseen by anybody.
     if (kept_alive && lost && http::is_idempotent(request.method()) && request.body.in_memory()) continue;
-    if (index < 64 && error.side == Side::upstream) request.tried |= uint64_t{1} << index;
+    if (error.side == Side::upstream) stopwatch.failed(request.exchange.now());
     co_return pipeline::deny(std::move(error));
   }
 }
 
 Task<Response> Cluster::call_http2(Request& request) {
-  ++request.call.attempts;
-  size_t index = 0;
-  Endpoint& endpoint = pick(request.tried, index);
-  request.call.endpoint = endpoint.text;
+  Endpoint& endpoint = pick(request);
+  Stopwatch stopwatch(endpoint, request.exchange.now());
   auto place = std::make_unique<Place>(endpoint);
   for (int again = 0;; ++again) {
     http::Http2ClientConnection* connection = endpoint.http2->ready();
@@ -171,7 +195,7 @@ Task<Response> Cluster::call_http2(Request& request) {
       Instant begun = request.exchange.now();
       Result<http::Http2ClientConnection*> fresh = co_await endpoint.http2->wait();
       request.call.connect += request.exchange.now() - begun;
-      if (!fresh) co_return not_reached(endpoint, index, request, std::move(fresh.error()));
+      if (!fresh) co_return not_reached(endpoint, stopwatch, request, std::move(fresh.error()));
       endpoint.unreachable = false;
       connection = *fresh;
     }
@@ -182,6 +206,7 @@ Task<Response> Cluster::call_http2(Request& request) {
     if (answer) {
       request.call.first_byte = request.exchange.now() - sent;
       request.call.answered = true;
+      stopwatch.answered(answer->status, request.exchange.now());
       Response response(std::move(*answer));
       if (!response.body.in_memory()) response.body.hold(std::move(place));
       co_return response;
@@ -192,7 +217,7 @@ Task<Response> Cluster::call_http2(Request& request) {
     bool unseen = error.side == Side::upstream && error.code == Code::reset && error.progress == Progress::nothing;
     bool broke = used && again == 0 && error.code == Code::reset && http::is_idempotent(request.method()) && request.body.in_memory();
     if ((unseen || broke) && again < unseen_max) continue;
-    if (index < 64 && error.side == Side::upstream) request.tried |= uint64_t{1} << index;
+    if (error.side == Side::upstream) stopwatch.failed(request.exchange.now());
     co_return pipeline::deny(std::move(error));
   }
 }
@@ -200,6 +225,8 @@ Task<Response> Cluster::call_http2(Request& request) {
 Task<void> Cluster::sweep(Cluster* self) {
   while (true) {
     co_await sleep_for(1s);
+    if (self->published_->version() != self->version_) self->adopt_published();
+    std::erase_if(self->leaving_, [](const std::unique_ptr<Endpoint>& endpoint) { return endpoint->active == 0; });
     Instant oldest = Agenda::current().now() - self->settings_.pool_idle;
     for (std::unique_ptr<Endpoint>& endpoint : self->endpoints_) {
       if (endpoint->http2) endpoint->http2->sweep(oldest);

@@ -1,7 +1,7 @@
 // upstream/cluster.h
 //
-// Cluster: a service's endpoints on one worker, with their pools. Chooses by power of two choices over requests in flight,
-// connects within connect_timeout, bounds connections per endpoint, closes idle ones. Lives in the Plan.
+// Cluster: a service's endpoints on one worker, with their pools. Lets the Balancer choose, connects within connect_timeout,
+// bounds connections per endpoint, closes idle ones. Kept from plan to plan while the service is configured as before.
 #pragma once
 
 #include <memory>
@@ -10,30 +10,30 @@
 #include <vector>
 
 #include "async/scope.h"
-#include "base/random.h"
 #include "config/document.h"
 #include "http/client_connection.h"
 #include "pipeline/service.h"
+#include "upstream/balance.h"
 #include "upstream/dial.h"
+#include "upstream/endpoints.h"
 #include "upstream/http2_pool.h"
 
 namespace portloom::upstream {
 
-struct Endpoint {
-  explicit Endpoint(Dialer way) : dialer(std::move(way)), text(dialer.text()) {}
+struct Endpoint : Load {
+  explicit Endpoint(Dialer way) : dialer(std::move(way)), text(dialer.text()), label(Bytes::copy(text)) {}
   Dialer dialer;
   std::string text;
+  std::string host;                                           // as written
+  Bytes label;                                                // its text, for records that outlive the endpoint
   std::vector<std::unique_ptr<http::ClientConnection>> idle;  // HTTP/1.1; the last one was used last
   std::unique_ptr<Http2Pool> http2;                           // null: it speaks HTTP/1.1
-  uint32_t active = 0;                                        // requests in flight, this worker
-  bool unreachable = false;                                   // the last connection did not come about
-  Instant avoided_until{};                                    // while unreachable; then one request tries it
 };
 
 struct ClusterSettings {
   std::string name;
   config::Protocol protocol = config::Protocol::http1;
-  config::Balance balance = config::Balance::least_request;
+  config::Balance balance = config::Balance::peak_ewma;
   Duration connect_timeout = 1s;
   Duration first_byte_timeout = Duration::max();
   Duration idle_timeout = 60s;
@@ -45,7 +45,9 @@ struct ClusterSettings {
 
 class Cluster final : public pipeline::Service {
  public:
-  Cluster(ClusterSettings settings, std::vector<Target> endpoints, uint64_t seed);
+  Cluster(ClusterSettings settings, std::shared_ptr<const Endpoints> published, uint64_t seed);
+  // With endpoints that never change.
+  Cluster(ClusterSettings settings, const std::vector<Target>& endpoints, uint64_t seed);
   // Answers come as Response; failures of the upstream as 502, 503 or 504 with a fault.
   [[clang::coro_wrapper]] Task<pipeline::Response> call(pipeline::Request& request) override;
   const std::vector<std::unique_ptr<Endpoint>>& endpoints() const { return endpoints_; }
@@ -55,20 +57,23 @@ class Cluster final : public pipeline::Service {
   class Place;
   Task<pipeline::Response> call_http1(pipeline::Request& request);
   Task<pipeline::Response> call_http2(pipeline::Request& request);
+  Endpoint& pick(pipeline::Request& request);
   // No connection to it came about, for `error`.
-  pipeline::Response not_reached(Endpoint& endpoint, size_t index, pipeline::Request& request, Error error);
-  // Another than those in `tried`, and one that could be reached lately, where there is one.
-  Endpoint& pick(uint64_t tried, size_t& index);
+  pipeline::Response not_reached(Endpoint& endpoint, Stopwatch& stopwatch, pipeline::Request& request, Error error);
   Task<Result<std::unique_ptr<http::ClientConnection>>> connect(Endpoint& endpoint, pipeline::Request& request);
   std::unique_ptr<http::ClientConnection> pooled(Endpoint& endpoint);
+  void adopt_published();
+  std::unique_ptr<Endpoint> make_endpoint(const Instance& instance) const;
   static Task<void> sweep(Cluster* self);
 
   ClusterSettings settings_;
   http::ClientSettings client_;
   Http2Pool::Settings http2_;
-  std::vector<std::unique_ptr<Endpoint>> endpoints_;
-  Random random_;
-  size_t next_ = 0;
+  std::shared_ptr<const Endpoints> published_;
+  uint64_t version_ = 0;                              // of what was adopted
+  std::vector<std::unique_ptr<Endpoint>> endpoints_;  // by index
+  std::vector<std::unique_ptr<Endpoint>> leaving_;    // published no more; requests are in flight there
+  Balancer balancer_;
   Scope scope_;  // last: its child looks at the endpoints
 };
 

@@ -44,6 +44,46 @@ TEST_P(Clusters, TriedOnesAreAskedLast) {
   }
 }
 
+TEST_P(Clusters, WhoeverAnsweredHasBeenTried) {
+  for (config::Balance balance : {config::Balance::round_robin, config::Balance::least_request, config::Balance::peak_ewma}) {
+    settings.balance = balance;
+    Cluster cluster(settings, addresses(), GetParam());
+    Call& one = *calls.emplace_back(std::make_unique<Call>(plan, peer, "GET"));
+    std::vector<size_t> before;
+    for (Origin& origin : origins) before.push_back(origin.count());
+    for (int attempt = 0; attempt < 3; ++attempt) {
+      one.response.reset();
+      one.scope.spawn(Call::run, &one, &cluster);
+      loop.run_for(10ms);
+      for (size_t i = 0; i < origins.size(); ++i)
+        if (origins[i].count() > before[i]) origins[i][before[i]].say("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n");
+      ASSERT_TRUE(loop.run_until([&] { return one.response.has_value(); }));
+      EXPECT_EQ(one.response->status, 503);
+    }
+    for (size_t i = 0; i < origins.size(); ++i) EXPECT_EQ(origins[i].count(), before[i] + 1);
+    calls.clear();
+  }
+}
+
+TEST_P(Clusters, PeakEwmaLearnsFromAnswersFailuresAndSilence) {
+  Cluster cluster(settings, addresses(), GetParam());
+  for (uint64_t i = 0; i < 3; ++i) {  // one at each
+    calls.emplace_back(std::make_unique<Call>(plan, peer, "GET"))->request.tried = 0b111 & ~(uint64_t{1} << i);
+    calls.back()->scope.spawn(Call::run, calls.back().get(), &cluster);
+  }
+  loop.run_for(20ms);
+  for (Origin& origin : origins) ASSERT_EQ(origin.count(), 1u);
+  origins[0][0].say(answer);
+  loop.run_for(10ms);
+  origins[1][0].reset();
+  loop.run_for(500ms);
+  calls.clear();  // the third never answered
+  loop.run_for(1ms);
+  EXPECT_NEAR(cluster.endpoints()[0]->latency, 20e6, 2e6);
+  EXPECT_GE(cluster.endpoints()[1]->latency, 1e9F);  // it counts as slow, though it failed fast
+  EXPECT_GE(cluster.endpoints()[2]->latency, 500e6F);
+}
+
 TEST_P(Clusters, RefusalMarksTheEndpointTried) {
   Cluster cluster(settings, addresses(), 1);
   for (Origin& origin : origins) loop.refuse(origin.address());
@@ -128,7 +168,7 @@ TEST_P(Clusters, ManyStaleConnectionsEndInAFreshOne) {
 }
 
 TEST_P(Clusters, NoEndpointsIs503) {
-  Cluster cluster(settings, {}, 1);
+  Cluster cluster(settings, std::vector<Target>{}, 1);
   Call& one = call(cluster);
   loop.run_for(1ms);
   ASSERT_TRUE(one.response);

@@ -13,6 +13,10 @@ Dialer::Dialer(Target target, std::shared_ptr<io::TlsClientContext> tls, std::st
   if (tls_ != nullptr) peer_ = &tls_->peer(target.host + " " + text_, target.host);
 }
 
+Dialer::~Dialer() {
+  if (tls_ != nullptr) peer_->session.reset();
+}
+
 Task<Result<io::Socket>> Dialer::dial(Instant deadline) const {
   std::optional<Result<io::Socket>> socket = co_await before(deadline, io::connect(address_));
   if (!socket) co_return failure(Code::connect_timeout, Side::upstream, "no connection to " + text_ + " in time");

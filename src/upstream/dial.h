@@ -28,6 +28,8 @@ class Dialer {
  public:
   // `tls` null: it is spoken to in plain text. `protocol`: the ALPN name that it must choose; empty: any or none.
   Dialer(Target target, std::shared_ptr<io::TlsClientContext> tls, std::string_view protocol);
+  Dialer(Dialer&&) = default;
+  ~Dialer();  // lets go of the TLS session that was kept for the next handshake
 
   // By `deadline`, else Code::connect_timeout. Side::upstream, but for what is ours: Code::exhausted.
   Task<Result<io::Socket>> dial(Instant deadline) const;

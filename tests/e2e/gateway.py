@@ -200,15 +200,16 @@ class Client(Wire):
 class Origin:
     """A service: `script(wire)` serves one connection, or `answer(request)` gives the bytes of each response."""
 
-    def __init__(self, answer=None, script=None, port=0):
+    def __init__(self, answer=None, script=None, port=0, host="127.0.0.1"):
         self.answer = answer
         self.script = script or self.serve
         self.requests = []
         self.connections = 0
         self.open = set()
-        self.listener = socket.create_server(("127.0.0.1", port), backlog=1024)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.listener = socket.create_server((host, port), family=family, backlog=1024)
         self.port = self.listener.getsockname()[1]
-        self.address = f"127.0.0.1:{self.port}"
+        self.address = f"{host}:{self.port}"
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):

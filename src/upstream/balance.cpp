@@ -1,0 +1,168 @@
+// upstream/balance.cpp
+//
+// round_robin: in turn; with weights by earliest virtual deadline, which spreads each endpoint's turns evenly. The others draw
+// from an alias table (Walker 1977; Vose 1991), so that a draw costs the same for ten endpoints and for a thousand; of two
+// drawn the less loaded is taken (Mitzenmacher, "The Power of Two Choices"), by requests in flight or by peak EWMA (Finagle).
+#include "upstream/balance.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "async/agenda.h"
+#include "base/check.h"
+
+namespace portloom::upstream {
+
+namespace {
+
+constexpr float memory = 10e9F;  // nanoseconds in which a latency fades to 1/e
+
+uint64_t bit(size_t index) { return uint64_t{1} << (index % 64); }
+float since(Instant then, Instant now) { return static_cast<float>((now - then).count()); }
+
+}  // namespace
+
+void Balancer::use(std::vector<Load*> loads) {
+  loads_ = std::move(loads);
+  weighted_ = std::any_of(loads_.begin(), loads_.end(), [this](const Load* load) { return load->weight != loads_.front()->weight; });
+  turns_.clear();
+  shares_.clear();
+  aliases_.clear();
+  next_ = loads_.empty() ? 0 : random_.below(loads_.size());  // workers do not begin with the same one
+  if (!weighted_) return;
+  if (method_ == config::Balance::round_robin)
+    make_turns();
+  else
+    make_shares();
+}
+
+void Balancer::make_turns() {
+  for (uint32_t i = 0; i < loads_.size(); ++i) turns_.push_back({1.0 / loads_[i]->weight, i});
+  std::make_heap(turns_.begin(), turns_.end(), std::greater<>{});
+}
+
+void Balancer::make_shares() {
+  size_t count = loads_.size();
+  double sum = 0;
+  for (const Load* load : loads_) sum += load->weight;
+  std::vector<double> left(count);
+  std::vector<uint32_t> small, large;
+  shares_.assign(count, 1);
+  aliases_.resize(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    left[i] = loads_[i]->weight * static_cast<double>(count) / sum;
+    aliases_[i] = i;
+    (left[i] < 1 ? small : large).push_back(i);
+  }
+  while (!small.empty() && !large.empty()) {
+    uint32_t poor = small.back();
+    uint32_t rich = large.back();
+    small.pop_back();
+    shares_[poor] = static_cast<float>(left[poor]);
+    aliases_[poor] = rich;
+    left[rich] -= 1 - left[poor];
+    if (left[rich] >= 1) continue;
+    large.pop_back();
+    small.push_back(rich);
+  }
+}
+
+size_t Balancer::sample() {
+  uint64_t index = random_.below(loads_.size());
+  if (shares_.empty()) return index;
+  float part = static_cast<float>(random_.next() >> 40) * 0x1p-24F;
+  return part < shares_[index] ? index : aliases_[index];
+}
+
+size_t Balancer::next_in_turn() {
+  if (turns_.empty()) {
+    size_t index = next_;
+    next_ = next_ + 1 == loads_.size() ? 0 : next_ + 1;
+    return index;
+  }
+  // The earliest one's next turn replaces it at the top and sinks to its place.
+  Turn turn = turns_.front();
+  size_t index = turn.index;
+  turn.due += 1.0 / loads_[index]->weight;
+  size_t hole = 0;
+  for (size_t child = 1; child < turns_.size(); child = 2 * hole + 1) {
+    if (child + 1 < turns_.size() && turns_[child] > turns_[child + 1]) ++child;
+    if (!(turn > turns_[child])) break;
+    turns_[hole] = turns_[child];
+    hole = child;
+  }
+  turns_[hole] = turn;
+  if (turns_.front().due > 1e6) {  // long before a double loses the difference between two turns
+    double begun = std::floor(turns_.front().due);
+    for (Turn& one : turns_) one.due -= begun;
+  }
+  return index;
+}
+
+bool Balancer::fits(size_t index, uint64_t tried, Instant now) const {
+  const Load& load = *loads_[index];
+  return (tried & bit(index)) == 0 && !(load.unreachable && now < load.avoided_until);
+}
+
+// One that was slow and idle since is worth one request again, but not a burst of them: the memory fades only while nothing is
+// in flight. A latency needs no division by the weight: it tells by itself what an endpoint can bear.
+float Balancer::cost(const Load& load, Instant now) const {
+  auto active = static_cast<float>(load.active);
+  if (method_ == config::Balance::least_request) return active / static_cast<float>(load.weight);
+  if (load.latency == 0) return active * static_cast<float>(penalty.count());  // one finds out, the others go elsewhere
+  if (load.active > 0) return load.latency * (active + 1);
+  return load.latency * std::exp(-since(load.measured, now) / memory);
+}
+
+size_t Balancer::choose(uint64_t tried, Instant now) {
+  if (method_ == config::Balance::round_robin) return next_in_turn();
+  size_t one = sample();
+  if (method_ == config::Balance::random) return one;
+  size_t other = sample();
+  if (other == one && !weighted_) other = one + 1 == loads_.size() ? 0 : one + 1;  // with weights the same twice is their doing
+  if (!fits(one, tried, now)) return other;
+  if (!fits(other, tried, now)) return one;
+  return cost(*loads_[other], now) < cost(*loads_[one], now) ? other : one;
+}
+
+size_t Balancer::pick(uint64_t& tried, Instant now) {
+  size_t count = loads_.size();
+  size_t index = count == 1 ? 0 : choose(tried, now);
+  bool in_turn = method_ == config::Balance::round_robin;
+  for (size_t step = 0; step < count && !fits(index, tried, now); ++step) index = in_turn ? next_in_turn() : (index + 1) % count;
+  if (!fits(index, tried, now))  // none does: then any that this request has not tried
+    for (size_t step = 0; step < count && (tried & bit(index)) != 0; ++step) index = (index + 1) % count;
+  tried |= bit(index);
+  Load& picked = *loads_[index];
+  if (picked.unreachable) picked.avoided_until = now + avoided_for;  // this request tries it, and no other meanwhile
+  return index;
+}
+
+void Balancer::measure(Load& load, Duration took, Instant now) {
+  auto latency = static_cast<float>(std::max(took, Duration(1us)).count());
+  if (latency < load.latency) {  // a peak counts at once, what is better only by and by
+    float old = std::exp(-since(load.measured, now) / memory);
+    latency = load.latency * old + latency * (1 - old);
+  }
+  load.latency = latency;
+  load.measured = now;
+}
+
+Stopwatch::~Stopwatch() {
+  if (!running_) return;
+  Instant now = Agenda::current().now();
+  if (static_cast<float>((now - begun_).count()) > load_.latency) Balancer::measure(load_, now - begun_, now);
+}
+
+void Stopwatch::answered(uint16_t status, Instant now) {
+  running_ = false;
+  bool pushed_back = status == 429 || status == 503;
+  Balancer::measure(load_, pushed_back ? std::max(now - begun_, Balancer::penalty) : now - begun_, now);
+}
+
+void Stopwatch::failed(Instant now) {
+  running_ = false;
+  Balancer::measure(load_, std::max(now - begun_, Balancer::penalty), now);
+}
+
+}  // namespace portloom::upstream

@@ -1,0 +1,81 @@
+// upstream/balance.h
+//
+// Balancer: which endpoint a request goes to. What it knows of one is its Load: requests in flight, weight, whether it can be
+// reached, how fast it answers. One per cluster and worker; a pick touches two endpoints, however many there are.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/duration.h"
+#include "base/random.h"
+#include "config/service.h"
+
+namespace portloom::upstream {
+
+struct Load {
+  uint32_t active = 0;       // requests in flight, this worker
+  uint32_t weight = 1;       // from 1 on
+  bool unreachable = false;  // the last connection did not come about
+  Instant avoided_until{};   // while unreachable; then one request tries it
+  float latency = 0;         // nanoseconds until the answer's head, by peak EWMA; 0: none has come yet
+  Instant measured{};        // when `latency` was
+};
+
+class Balancer {
+ public:
+  static constexpr Duration avoided_for = 1s;  // so often an endpoint that could not be reached is tried again
+  static constexpr Duration penalty = 1s;      // a failure, 429 or 503 counts as an answer after so long
+
+  Balancer(config::Balance method, uint64_t seed) : method_(method), random_(seed) {}
+
+  // From now on these, by index; they outlive the balancer or the next use().
+  void use(std::vector<Load*> loads);
+  // The index of one, weighted: not one in `tried` (bit index % 64), and one that could be reached lately, where there is one.
+  // Adds it to `tried`. There is at least one endpoint.
+  size_t pick(uint64_t& tried, Instant now);
+
+  // What a call took until the answer's head, or until it failed.
+  static void measure(Load& load, Duration took, Instant now);
+
+ private:
+  struct Turn {
+    double due;  // in rounds
+    uint32_t index;
+    bool operator>(const Turn& other) const { return due != other.due ? due > other.due : index > other.index; }
+  };
+  size_t choose(uint64_t tried, Instant now);
+  size_t next_in_turn();
+  size_t sample();
+  bool fits(size_t index, uint64_t tried, Instant now) const;
+  float cost(const Load& load, Instant now) const;
+  void make_turns();
+  void make_shares();
+
+  config::Balance method_;
+  Random random_;
+  std::vector<Load*> loads_;
+  bool weighted_ = false;      // weights differ
+  size_t next_ = 0;            // round_robin without weights
+  std::vector<Turn> turns_;    // round_robin with weights: a heap, the earliest first
+  std::vector<float> shares_;  // the others with weights: Walker's alias table
+  std::vector<uint32_t> aliases_;
+};
+
+// Measures one call; made when the endpoint has been picked. A call that is dropped without an answer took at least so long.
+class Stopwatch {
+ public:
+  Stopwatch(Load& load, Instant begun) : load_(load), begun_(begun) {}
+  Stopwatch(const Stopwatch&) = delete;
+  ~Stopwatch();
+  void answered(uint16_t status, Instant now);
+  // Not by the client's doing, nor ours.
+  void failed(Instant now);
+
+ private:
+  Load& load_;
+  Instant begun_;
+  bool running_ = true;
+};
+
+}  // namespace portloom::upstream

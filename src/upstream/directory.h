@@ -1,0 +1,88 @@
+// upstream/directory.h
+//
+// Directory: which endpoints every service has right now. Names are looked up again when their time is over, on the control
+// thread; what is found is published to all workers at once. A request looks at what is published and never waits for a name.
+// One per process; kept over reloads, so that a service that did not change keeps what is known of it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "async/scope.h"
+#include "base/random.h"
+#include "config/service.h"
+#include "pipeline/ports.h"
+#include "upstream/endpoints.h"
+#include "upstream/resolver.h"
+
+namespace portloom::upstream {
+
+class Directory final : public pipeline::StatusSource {
+ public:
+  struct Settings {
+    Duration keep_stale = 1h;  // how long a last answer is used while nobody can say
+  };
+  // How often a name is asked for: when its TTL is over, within these; after a failure sooner at first, then more seldom.
+  static constexpr Duration ttl_least = 1s;
+  static constexpr Duration ttl_most = 1h;
+  static constexpr Duration again_first = 1s;
+  static constexpr Duration again_most = 30s;
+  // "There is no such name" has to be said so often in a row before its addresses are given up: resolvers err in passing.
+  static constexpr uint32_t denials_needed = 3;
+
+  // The control thread, all of it.
+  // Whom to ask from now on; where that is somebody else, questions that are out are given up and asked again.
+  void use(Lookup& lookup, Settings settings);
+  // The names that `service` needs and that nobody has asked for yet.
+  std::vector<std::string> unknown_names(const config::Service& service) const;
+  // What the last question for a name met with; empty: it is well, or nobody asked.
+  std::string fault_of(const std::string& name) const;
+  // What was found for a name before the first turn of the loop.
+  void learn(const std::string& name, Result<Answer> answer, Instant now);
+  // The endpoints of a service; the same object as long as somebody uses it and it is written as before. Several writings of
+  // one service live side by side: that of the configuration in force, those of plans that are going, that of one being built.
+  std::shared_ptr<Endpoints> endpoints(const std::string& service, const std::vector<config::ServiceEndpoint>& written);
+  // Those that the configuration in force has: what is told of. What no plan uses any more is forgotten, names included.
+  void put_in_force(const EndpointsByService& chosen);
+  // From now on names are looked up again in time; within a loop.
+  void start();
+  void stop();
+
+  std::string_view name() const override { return "endpoints"; }
+  void write_status(std::string& json) const override;
+  void write_metrics(std::string& page) const override;
+
+ private:
+  struct Service {
+    std::vector<config::ServiceEndpoint> written;
+    std::shared_ptr<Endpoints> published;
+    Instances current;
+    bool in_force = false;
+  };
+  struct Name {
+    std::vector<io::Address> addresses;
+    Instant answered{};  // when the addresses were last confirmed
+    Instant due{};       // when it is asked for again
+    Duration ttl{0};
+    std::string error;  // of the last question; empty: it was answered
+    uint32_t failures = 0;
+    uint32_t denials = 0;
+    bool asking = false;
+  };
+  static Task<void> watch(Directory* self);
+  static Task<void> refresh(Directory* self, std::string name);
+  void publish(Service& service);
+  Instances instances(const Service& service) const;
+
+  Lookup* lookup_ = nullptr;
+  Settings settings_;
+  bool running_ = false;
+  std::map<std::string, Name> names_;
+  std::multimap<std::string, Service, std::less<>> services_;
+  Random random_{random_seed()};
+  Scope scope_;
+};
+
+}  // namespace portloom::upstream
