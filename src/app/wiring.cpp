@@ -120,6 +120,8 @@ class Builder {
     settings.connections_max = service.pool.connections;
     settings.heads = {.headers = document_.limits.headers.bytes, .uri = document_.limits.uri.bytes};
     settings.tls = tls_of(blueprint_, name);
+    if (service.proxy_protocol)
+      settings.proxy_header = *service.proxy_protocol == config::ProxyHeader::v1 ? io::ProxyVersion::v1 : io::ProxyVersion::v2;
     const std::shared_ptr<upstream::Endpoints>& endpoints = blueprint_.endpoints.find(name)->second;
     std::shared_ptr<upstream::Cluster> cluster = clusters_.keep(
         name, facts_of(name, service), [&] { return std::make_shared<upstream::Cluster>(std::move(settings), endpoints, random_seed()); });
@@ -128,13 +130,13 @@ class Builder {
     plan_.services[name] = own(std::make_unique<pipeline::Chain>(make_all(written, policy::default_service_policies(written)), *cluster));
   }
 
-  // Whatever a cluster depends on: how it is written, what its files hold, and the limits of all messages. Where its names lead
+  // Whatever a cluster depends on: how it is written, what its files hold, and those limits that bound its messages. Where its names lead
   // it is told by the directory, which keeps what it publishes for a writing as long as a cluster uses it.
   std::string facts_of(const std::string& name, const config::Service& service) const {
     std::string facts = data::format_value(data::shape_of<config::Service>(), &service);
     auto files = blueprint_.materials.digests.find(name);
     if (files != blueprint_.materials.digests.end()) facts += '\n' + std::to_string(files->second);
-    return facts + '\n' + data::format_value(data::shape_of<config::Limits>(), &document_.limits);
+    return facts + '\n' + std::to_string(document_.limits.headers.bytes) + ' ' + std::to_string(document_.limits.uri.bytes);
   }
 
   void add_route(const config::ResolvedRoute& route) {
@@ -261,6 +263,7 @@ server::Door door_of(const Blueprint& blueprint, uint16_t index, const std::shar
   door.connection.body_timeout = listener.timeouts.body;
   door.connection.gone_grace = listener.timeouts.gone_grace;
   door.proxy_protocol = listener.proxy_protocol;
+  for (const auto& [service_name, service] : document.services) door.tells_local |= service.proxy_protocol.has_value();
   door.tls = tls_of(blueprint, index, keys);
   for (const std::string& network : listener.trusted_proxies)
     if (std::optional<http::Cidr> block = http::Cidr::parse(network)) door.trusted_proxies.add(*block);

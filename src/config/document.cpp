@@ -77,6 +77,8 @@ void Dns::check(data::Checker& checker) const {
 }
 
 void Service::check(data::Checker& checker) const {
+  if (proxy_protocol && protocol != Protocol::http1)
+    checker.error("proxy_protocol", "a connection of HTTP/2 serves many clients, and a PROXY header names one", "use protocol: http1");
   for (const auto& [endpoint, weight] : endpoints) {
     if (!endpoint.is_unix() && endpoint.host.empty())
       checker.error("endpoints", "an endpoint needs a host", "write 127.0.0.1" + endpoint.text());

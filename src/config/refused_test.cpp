@@ -210,6 +210,13 @@ TEST(Refused, Services) {
             "f:3:16: error: an endpoint needs a host\n"
             "services: {s: {endpoints: \":80\"}}\n"
             "               ^ write 127.0.0.1:80\n");
+  std::string head = "version: 1\nlisteners: {a: {port: 1, to: s}}\n";
+  EXPECT_EQ(whole(head + "services: {s: {endpoints: x:1, protocol: grpc, proxy_protocol: v2}}\n"),
+            "f:3:48: error: a connection of HTTP/2 serves many clients, and a PROXY header names one\n"
+            "services: {s: {endpoints: x:1, protocol: grpc, proxy_protocol: v2}}\n"
+            "                                               ^ use protocol: http1\n");
+  std::string inherited = whole(head + "defaults: {service: {proxy_protocol: v2}}\nservices: {s: {endpoints: x:1, protocol: http2}}\n");
+  EXPECT_NE(inherited.find("a PROXY header names one"), std::string::npos) << inherited;
 }
 
 TEST(Refused, AValueThatNothingCaptures) {

@@ -47,6 +47,10 @@ inline std::vector<data::Choice> choices_of(Balance) {
           data::Choice("maglev")};
 }
 
+// The header in front of a connection that says whose it is ("The PROXY protocol").
+enum class ProxyHeader : uint8_t { v1, v2 };
+inline std::vector<data::Choice> choices_of(ProxyHeader) { return {{"v1", ProxyHeader::v1}, {"v2", ProxyHeader::v2}}; }
+
 struct Pool {
   uint32_t connections = 1024;
   Duration idle = 30s;
@@ -67,6 +71,7 @@ struct ServiceSettings {
   Duration idle_timeout = 60s;
   Pool pool;
   std::optional<ServiceTls> tls;
+  std::optional<ProxyHeader> proxy_protocol;
   std::vector<PolicyPart> policies;
 
   void visit_settings(this auto& self, auto& field) {
@@ -81,6 +86,9 @@ struct ServiceSettings {
     field("idle_timeout", self.idle_timeout, at_least(Duration(1ms)), "How long an answer's body may stand still.");
     field("pool", self.pool, "Connections kept to its endpoints.");
     field("tls", self.tls, "TLS to its endpoints: true, or what is expected of them.");
+    field("proxy_protocol", self.proxy_protocol,
+          "Its connections begin with a PROXY header that names the client, of version v1 or v2. Each then serves one request. HTTP/1.1 "
+          "only.");
     field("policies", self.policies, "Run for every caller of the service.");
     field.later("health", "breaker", "outliers", "concurrency");
   }

@@ -113,6 +113,7 @@ class ResponseBody final : public BodySource {
 void ClientConnection::start(Request& request, ExtraFields extra) {
   Framing framing;
   framing.upgrade = request.upgrade;
+  framing.keep_alive = !settings_.single_use;
   bool has_body = !request.body.in_memory() || *request.body.length() > 0;
   std::optional<uint64_t> length = request.body.length();
   chunked_upload_ = has_body && !length;
@@ -242,6 +243,7 @@ Result<Response> ClientConnection::begin_body(Response response, Method method) 
   Result<Framing> framing = response_framing(response, method);
   if (!framing) return std::unexpected(std::move(framing.error()));
   strip_hop_by_hop(response.headers, framing->upgrade);
+  if (settings_.single_use) framing->keep_alive = false;
   bool may_reuse = framing->keep_alive && !uploading() && !upload_failed_;
   switch (framing->kind) {
     case Framing::Kind::tunnel: response.tunnel = std::make_unique<SocketBytes>(socket_); return response;

@@ -21,6 +21,7 @@ namespace portloom::http {
 struct ClientSettings {
   Limits heads;
   Duration body_timeout = 60s;            // without progress, either way
+  bool single_use = false;                // one exchange is all that a connection may serve, and the upstream is told
   static constexpr int interim_max = 16;  // 1xx answers before the final one
 };
 

@@ -3,6 +3,8 @@
 // What is the same for every engine: sends, accepts, connects.
 #include "io/socket.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -106,6 +108,13 @@ Task<bool> flush_while_it_moves(Socket& socket, Duration patience) {
     if (std::exchange(taken, now_taken) != now_taken) moved = Agenda::current().now();
     if (Agenda::current().now() >= moved + patience) co_return false;
   }
+}
+
+Address Socket::local() const {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  if (channel_->descriptor < 0 || ::getsockname(channel_->descriptor, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return {};
+  return Address::from(reinterpret_cast<sockaddr*>(&storage), size);
 }
 
 Result<Accepted> Listener::AcceptAwaiter::await_resume() {

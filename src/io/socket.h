@@ -252,6 +252,8 @@ class Socket {
   int descriptor() const { return channel_->descriptor; }
   // Grows as the peer takes what is sent.
   uint64_t taken() const { return channel_->transport.taken(*channel_); }
+  // Our own end, asked of the kernel; of no family where there is no descriptor.
+  Address local() const;
   // For a layer that stands on this connection, and that it is handed to: nothing is being read or sent by anybody else.
   Channel& channel() { return *channel_; }
   Channel* detach() { return std::exchange(channel_, nullptr); }

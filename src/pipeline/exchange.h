@@ -4,6 +4,7 @@
 // matched with. Lives in the frame of server::serve_exchange.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -19,11 +20,12 @@ namespace portloom::pipeline {
 
 // Who is at the other end of a connection. Lives as long as the connection.
 struct Peer {
-  io::Address address;                // of the connection
-  http::Address ip;                   // the same, to compare with ranges
-  std::string text;                   // the address without port, for logs and keys
-  const io::TlsFacts* tls = nullptr;  // null: it speaks plainly
-  bool trusted = false;               // in the listener's trusted_proxies: its X-Forwarded-For is believed
+  io::Address address;                 // of the connection
+  http::Address ip;                    // the same, to compare with ranges
+  std::string text;                    // the address without port, for logs and keys
+  std::unique_ptr<io::Address> local;  // ours, that it connected to; null where nobody wants to know (Door::tells_local)
+  const io::TlsFacts* tls = nullptr;   // null: it speaks plainly
+  bool trusted = false;                // in the listener's trusted_proxies: its X-Forwarded-For is believed
 };
 
 // Who the caller is, once a policy has found out.

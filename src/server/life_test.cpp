@@ -250,7 +250,7 @@ TEST_P(Life, WhatIsCutIsToldAndRecorded) {
   EXPECT_TRUE(lines[0].starts_with("public GET /slow?x to shop at 127.0.0.1:")) << lines[0];
   EXPECT_TRUE(lines[0].ends_with(", request_id one")) << lines[0];
   ASSERT_EQ(bench.accounts.list.size(), 1u);
-  expect(bench.accounts.list[0], 0, false, Code::draining);
+  expect(bench.accounts.list[0], 503, false, Code::draining);
   bench.drop_server();
   bench.loop.run_for(1s);
   EXPECT_TRUE(busy.over());

@@ -7,6 +7,7 @@
 #include "http/http2_server.h"
 #include "http/server_connection.h"
 #include "io/proxy_protocol.h"
+#include "pipeline/problem.h"
 #include "server/connection.h"
 #include "server/underway.h"
 
@@ -60,6 +61,7 @@ void Server::cut_requests(std::vector<std::string>& lines) {
     pipeline::Record& record = one->exchange.record;
     if (record.begun == Instant{}) continue;  // its head has not come yet
     record.fault = Error{Code::draining, Side::gateway, Progress::body, "the process ended"};
+    if (record.status == 0) record.status = pipeline::status_of(Code::draining, Side::gateway);  // not 499: the client stayed
     record.complete = false;
     close(one->exchange, one->door, one->stream);
     std::string line(record.listener);
@@ -94,6 +96,7 @@ void Server::admit(io::Accepted accepted) {
   if (workplace_->admission->memory() == Memory::spent) return refuse(pipeline::Refused::memory);
   if (!workplace_->admission->enter()) return refuse(pipeline::Refused::connections);
   auto connection = std::make_unique<Connection>(*this, accepted.peer);
+  if (door_->tells_local) connection->peer.local = std::make_unique<io::Address>(accepted.socket.local());
   if (!door_->proxy_protocol) return serve(std::move(connection), std::move(accepted.socket));
   bool believed = door_->trusted_proxies.empty() || accepted.peer.is_unix() || connection->peer.trusted;
   if (!believed) return refuse(pipeline::Refused::proxy_protocol);
@@ -127,6 +130,7 @@ Task<void> Server::serve_proxied(Server* self, std::unique_ptr<Connection> conne
   }
   raw.consume(header.bytes);
   if (header.has_addresses) connection->stand_for(header.source);
+  if (header.has_addresses && connection->peer.local != nullptr) *connection->peer.local = header.destination;
   self->serve(std::move(connection), std::move(raw));
 }
 

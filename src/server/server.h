@@ -42,6 +42,7 @@ struct Door {
   std::string scheme = "http";
   http::ServerSettings connection;
   http::CidrSet trusted_proxies;
+  bool tells_local = false;     // Peer::local is looked up, for a service that is told of it
   bool proxy_protocol = false;  // each connection begins with a PROXY header, from a peer in trusted_proxies if there are any
   bool internal_errors = false;
   bool quiet = false;                         // the admin's doors: no record

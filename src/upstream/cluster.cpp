@@ -9,6 +9,7 @@
 #include "pipeline/exchange.h"
 #include "pipeline/grpc.h"
 #include "pipeline/problem.h"
+#include "upstream/proxy_header.h"
 
 namespace portloom::upstream {
 
@@ -64,6 +65,7 @@ Cluster::Cluster(ClusterSettings settings, std::shared_ptr<const Endpoints> publ
     : settings_(std::move(settings)), published_(std::move(published)), balancer_(settings_.balance, seed) {
   client_.heads = settings_.heads;
   client_.body_timeout = settings_.idle_timeout;
+  client_.single_use = settings_.proxy_header.has_value();
   http2_.connect_timeout = settings_.connect_timeout;
   http2_.connections_max = settings_.connections_max;
   http2_.client = {.heads = settings_.heads, .body_timeout = settings_.idle_timeout};
@@ -127,7 +129,9 @@ Task<Result<std::unique_ptr<http::ClientConnection>>> Cluster::connect(Endpoint&
     co_return failure(Code::overloaded, Side::gateway,
                       "all " + std::to_string(settings_.connections_max) + " connections to " + endpoint.text + " are in use");
   Instant begun = request.exchange.now();
-  Result<io::Socket> socket = co_await endpoint.dialer.dial(begun + settings_.connect_timeout);
+  std::string header;
+  if (settings_.proxy_header) header = proxy_header(*settings_.proxy_header, request.exchange);
+  Result<io::Socket> socket = co_await endpoint.dialer.dial(begun + settings_.connect_timeout, std::move(header));
   request.call.connect += request.exchange.now() - begun;
   if (!socket) co_return std::unexpected(std::move(socket.error()));
   co_return std::make_unique<http::ClientConnection>(std::move(*socket), client_);
@@ -208,7 +212,7 @@ Task<Response> Cluster::call_http2(Request& request) {
       request.call.answered = true;
       stopwatch.answered(answer->status, request.exchange.now());
       Response response(std::move(*answer));
-      if (!response.body.in_memory()) response.body.hold(std::move(place));
+      if (!response.body.in_memory() || response.tunnel != nullptr) response.body.hold(std::move(place));
       co_return response;
     }
     Error& error = answer.error();

@@ -12,6 +12,7 @@
 #include "async/scope.h"
 #include "config/document.h"
 #include "http/client_connection.h"
+#include "io/proxy_protocol.h"
 #include "pipeline/service.h"
 #include "upstream/balance.h"
 #include "upstream/dial.h"
@@ -40,7 +41,8 @@ struct ClusterSettings {
   Duration pool_idle = 30s;
   uint32_t connections_max = 1024;  // per endpoint, this worker
   http::Limits heads;
-  std::shared_ptr<io::TlsClientContext> tls;  // null: endpoints are spoken to in plain text
+  std::shared_ptr<io::TlsClientContext> tls;     // null: endpoints are spoken to in plain text
+  std::optional<io::ProxyVersion> proxy_header;  // each connection is made for one client, and says so; HTTP/1.1 only
 };
 
 class Cluster final : public pipeline::Service {

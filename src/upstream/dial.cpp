@@ -17,9 +17,13 @@ Dialer::~Dialer() {
   if (tls_ != nullptr) peer_->session.reset();
 }
 
-Task<Result<io::Socket>> Dialer::dial(Instant deadline) const {
+Task<Result<io::Socket>> Dialer::dial(Instant deadline, std::string header) const {
   std::optional<Result<io::Socket>> socket = co_await before(deadline, io::connect(address_));
   if (!socket) co_return failure(Code::connect_timeout, Side::upstream, "no connection to " + text_ + " in time");
+  if (*socket && !header.empty()) {
+    bool said = co_await (*socket)->send(Bytes::copy(header), {}, deadline);
+    if (!said) *socket = failure(Code::reset, Side::upstream, text_ + " does not take the PROXY header");
+  }
   if (*socket && tls_ != nullptr) *socket = co_await secured(std::move(**socket), deadline);
   if (*socket) co_return std::move(**socket);
   Error error = std::move(socket->error());

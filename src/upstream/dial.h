@@ -31,8 +31,9 @@ class Dialer {
   Dialer(Dialer&&) = default;
   ~Dialer();  // lets go of the TLS session that was kept for the next handshake
 
-  // By `deadline`, else Code::connect_timeout. Side::upstream, but for what is ours: Code::exhausted.
-  Task<Result<io::Socket>> dial(Instant deadline) const;
+  // By `deadline`, else Code::connect_timeout. Side::upstream, but for what is ours: Code::exhausted. `header` is said before
+  // anything else, TLS included: a PROXY header.
+  Task<Result<io::Socket>> dial(Instant deadline, std::string header = {}) const;
   const std::string& text() const { return text_; }  // "10.0.0.1:8080"
   bool secure() const { return tls_ != nullptr; }
 

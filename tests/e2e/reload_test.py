@@ -143,7 +143,7 @@ class Doors(GatewayTest):
         self.addCleanup(client.close)
         for n in range(5):
             self.assertEqual(client.get().status, 200)
-            self.change(gateway, self.text([("a", f"127.0.0.1:{a}", "to: origin")], f"x-n: {n}"))
+            self.change(gateway, self.text([("a", f"127.0.0.1:{a}", "to: origin")], f"limits: {{connections: {100 + n}, body: {1 + n}MiB}}"))
         self.assertEqual(self.behind.connections, 1)
         changed = self.text([("a", f"127.0.0.1:{a}", "to: origin")]).replace("origin: {end", "origin: {connect_timeout: 3s, end")
         self.change(gateway, changed)
@@ -215,7 +215,8 @@ class Cut(GatewayTest):
         self.assertEqual(gateway.wait(), 4)
         self.assertTrue(gateway.said("1 connections are cut, with 1 requests"), gateway.lines)
         self.assertTrue(gateway.said("cut: edge GET /slow to origin at "), gateway.lines)
-        self.assertEqual([(record["request_id"], record["reason"]) for record in gateway.records(1)], [("mine", "draining")])
+        told = [(record["request_id"], record["status"], record["blame"], record["reason"]) for record in gateway.records(1)]
+        self.assertEqual(told, [("mine", 503, "gateway", "draining")])
 
     def test_a_websocket_is_told_1001(self):
         def script(wire):

@@ -281,10 +281,31 @@ class Change(Door):
         self.assertTrue(gateway.reload())
         self.assertTrue(gateway.said("does not belong to the certificate"))
         self.assertEqual(self.serial(gateway), before)
-        os.remove(self.at("a.pem"))
+        for name in ("a.pem", "a.key"):
+            os.remove(self.at(name))
+            self.assertTrue(gateway.reload())
+            self.assertTrue(gateway.said("cannot read " + self.at(name)))
+            self.assertEqual(self.serial(gateway), before)
+
+    def test_an_expired_one_is_told_by_its_file(self):
+        self.authority.issue("a", "a.test")
+        gateway = self.start_gateway(self.pair("a"))
+        self.authority.issue("a", "a.test", days=0)
+        self.assertTrue(until(lambda: gateway.reload() and gateway.said(f"the certificate in {self.at('a.pem')} has expired")))
+
+    def test_tickets_outlast_a_reload(self):
+        self.authority.issue("a", "a.test")
+        gateway = self.start_gateway(self.pair("a"))
+        context = self.authority.context()
+        first = self.connect(gateway, "a.test", context)
+        self.assertEqual(self.ask(first), 200)
+        before = self.serial(gateway)
+        self.authority.issue("a", "a.test")
         self.assertTrue(gateway.reload())
-        self.assertTrue(gateway.said("cannot read " + self.at("a.pem")))
-        self.assertEqual(self.serial(gateway), before)
+        self.assertTrue(until(lambda: self.serial(gateway) != before))
+        again = self.connect(gateway, "a.test", context, session=first.session)
+        self.assertTrue(again.session_reused)
+        self.assertEqual(self.ask(again), 200)
 
 
 class Check(Door):

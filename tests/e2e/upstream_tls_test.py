@@ -75,6 +75,16 @@ class Services(GatewayTest):
         self.assertEqual(client.get("/").body.split()[:2], [b"shop.test", b"."])
         self.assertEqual(client.get("/").body.split()[:2], [b"shop.test", b"r"])
 
+    def test_sessions_outlast_a_reload(self):
+        self.authority.issue("good", "shop.test")
+        port, = self.nginx(("good", "", "keepalive_requests 1;")).ports
+        gateway = self.start_gateway(f"127.0.0.1:{port}", f"{{ca: {self.at('ca.pem')}, server_name: shop.test}}")
+        self.assertEqual(self.client(gateway).get("/").body.split()[1], b".")
+        text = open(gateway.file, encoding="utf-8").read()
+        gateway.write(text + "\nlimits: {connections: 100}\n")
+        gateway.reload()
+        self.assertEqual(self.client(gateway).get("/").body.split()[1], b"r")
+
     def test_endpoints_host_is_asked_for_and_checked(self):
         self.authority.issue("good", "localhost", "IP:127.0.0.1")
         port, = self.nginx(("good", "", "")).ports
