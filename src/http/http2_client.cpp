@@ -10,6 +10,7 @@
 #include "http/framing.h"
 #include "http/grammar.h"
 #include "http/hop_by_hop.h"
+#include "http/websocket.h"
 
 namespace portloom::http {
 namespace {
@@ -36,6 +37,20 @@ class Http2Answer final : public BodySource {
   std::unique_ptr<Http2ClientStream> stream_;
 };
 
+// The upstream's side of a WebSocket: owns its stream.
+class Http2Tunnel final : public ByteStream {
+ public:
+  explicit Http2Tunnel(std::unique_ptr<Http2ClientStream> stream) : stream_(std::move(stream)), bytes_(*stream_) {}
+  [[clang::coro_wrapper]] Task<io::Bulk> read(size_t bytes_max, Instant deadline) override { return bytes_.read(bytes_max, deadline); }
+  [[clang::coro_wrapper]] Task<bool> write(Bytes bytes, Instant deadline) override { return bytes_.write(std::move(bytes), deadline); }
+  void end() override { bytes_.end(); }
+  void abort() override { bytes_.abort(); }
+
+ private:
+  std::unique_ptr<Http2ClientStream> stream_;
+  Http2Bytes bytes_;
+};
+
 // ---- A request ----
 
 Http2ClientStream::Http2ClientStream(Http2ClientConnection& connection)
@@ -50,15 +65,17 @@ Http2ClientStream::~Http2ClientStream() {
 
 bool Http2ClientStream::send(Request& request) {
   request_ = &request;
+  tunnel_ = asks_for_websocket(request);
   bool streams = !request.body.in_memory();
-  bool has_body = streams || *request.body.length() > 0;
+  bool has_body = streams || tunnel_ || *request.body.length() > 0;
   char number[20];
   Http2Fields fields;
-  fields.add(":method", request.method_text());
+  fields.add(":method", tunnel_ ? "CONNECT" : request.method_text());
+  if (tunnel_) fields.add(":protocol", "websocket");
   fields.add(":scheme", connection_.scheme_);
   if (!request.host().empty()) fields.add(":authority", request.host());
   fields.add(":path", request.path_and_query());
-  fields.add_all(request.headers, {Name::expect});
+  fields.add_all(request.headers, {Name::expect}, tunnel_ ? "Sec-WebSocket-Key" : "");  // RFC 8441 §5
   if (request.body.length() && request.headers.contains(Name::content_length)) {
     char* end = std::to_chars(number, number + sizeof number, *request.body.length()).ptr;
     fields.add("content-length", {number, static_cast<size_t>(end - number)});
@@ -66,7 +83,7 @@ bool Http2ClientStream::send(Request& request) {
   if (request.te_trailers) fields.add("te", "trailers");
   if (!has_body)
     output_ended_ = true;
-  else if (!streams)
+  else if (!streams && !tunnel_)
     give_whole(request.body.bytes());
   output_begun_ = has_body;
   progress_ = Agenda::current().now();
@@ -162,6 +179,8 @@ Result<Response> Http2ClientStream::begin_body(std::unique_ptr<Http2ClientStream
   if (stream->fault_ != nullptr) return unusable(stream->fault_);
   Response response = std::move(stream->response_);
   strip_hop_by_hop(response.headers);
+  if (stream->tunnel_ && response.status / 100 == 2) return begin_tunnel(std::move(stream), std::move(response));
+  if (stream->tunnel_) stream->end_output();  // there will be no tunnel
   bool none = stream->request_->method() == Method::HEAD || response.status == 204 || response.status == 304;
   if (stream->input_ended_ && stream->trailers_ == nullptr) {
     Bytes whole = stream->take(stream->input_.view().size());
@@ -173,6 +192,17 @@ Result<Response> Http2ClientStream::begin_body(std::unique_ptr<Http2ClientStream
   if (none) length = 0;
   stream->length_ = length;
   response.body = Body(std::make_unique<Http2Answer>(std::move(stream)), length);
+  return response;
+}
+
+// What HTTP/1 says with 101. The upstream saw no key: the answer to it is ours.
+Response Http2ClientStream::begin_tunnel(std::unique_ptr<Http2ClientStream> stream, Response response) {
+  response.status = 101;
+  response.headers.remove(Name::content_length);
+  response.headers.set(Name::upgrade, "websocket");
+  std::string_view key = stream->request_->headers.find("Sec-WebSocket-Key").value_or(std::string_view());
+  response.headers.set("Sec-WebSocket-Accept", websocket_accept(key));
+  response.tunnel = std::make_unique<Http2Tunnel>(std::move(stream));
   return response;
 }
 
@@ -199,6 +229,7 @@ Task<void> Http2ClientConnection::run() {
     bool more = co_await step();
     if (!more) break;
   }
+  settings_came_.set();
   while (open() > 0) {
     emptied_.reset();
     co_await emptied_.wait();
@@ -238,9 +269,25 @@ void Http2ClientConnection::on_late() {
   check_ping();
 }
 
+// Whether it does is said by its first SETTINGS (RFC 8441 §3). One that comes to its end meanwhile takes no request either.
+Task<Result<void>> Http2ClientConnection::takes_websockets(Instant deadline) {
+  while (!settled_ && !settings_came_.is_set()) {
+    bool came = co_await settings_came_.wait_until(deadline);
+    if (!came) co_return failure(Code::upstream_timeout, Side::upstream, "no SETTINGS in time");
+  }
+  bool offered = nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
+  if (settled_ && !offered)
+    co_return failure(Code::upstream_protocol, Side::upstream, "the service takes no WebSocket over HTTP/2: it does not offer RFC 8441");
+  co_return {};
+}
+
 Task<Result<Response>> Http2ClientConnection::exchange(Request& request, Instant deadline) {
   used_ = true;
   auto stream = std::make_unique<Http2ClientStream>(*this);
+  if (asks_for_websocket(request)) {
+    Result<void> possible = co_await takes_websockets(deadline);
+    if (!possible) co_return std::unexpected(std::move(possible.error()));
+  }
   if (!stream->send(request)) co_return failure(Code::reset, Side::upstream, "the connection takes no more requests");
   while (!stream->head_ended_) {
     if (stream->upload_error_ || stream->over()) co_return stream->cut_off(false);

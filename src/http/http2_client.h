@@ -33,6 +33,7 @@ class Http2ClientStream final : public Http2Stream, public Pooled {
  private:
   friend class Http2ClientConnection;
   friend class Http2Answer;
+  friend class Http2Tunnel;
   void on_field(nghttp2_rcbuf* name, nghttp2_rcbuf* value) override;
   void on_invalid_field() override { fault_ = "a field's name or value is malformed"; }
   void on_head_end() override;
@@ -45,6 +46,7 @@ class Http2ClientStream final : public Http2Stream, public Pooled {
   Progress progress() const;
   // The answer whose head has come. What is not here yet comes through the stream, which the answer's body then owns.
   static Result<Response> begin_body(std::unique_ptr<Http2ClientStream> stream);
+  static Response begin_tunnel(std::unique_ptr<Http2ClientStream> stream, Response response);
 
   Http2ClientConnection& connection_;
   Request* request_ = nullptr;
@@ -91,7 +93,11 @@ class Http2ClientConnection final : private Http2Session, public Pooled {
  private:
   friend class Http2ClientStream;
   void on_goaway() override;
-  void on_settings() override { watcher_.on_room(); }
+  void on_settings() override {
+    settings_came_.set();
+    watcher_.on_room();
+  }
+  Task<Result<void>> takes_websockets(Instant deadline);
   void on_stream_over() override;
   Instant deadline() const override;
   void on_late() override;
@@ -102,6 +108,7 @@ class Http2ClientConnection final : private Http2Session, public Pooled {
   Instant idle_since_;
   Instant looked_;  // when silence was last found to be all right
   Event emptied_;
+  Event settings_came_;  // or the connection is over
   bool used_ = false;
   bool retired_ = false;
 };

@@ -4,7 +4,9 @@
 #include "http/http2_fields.h"
 
 #include <cstring>
+
 #include <utility>
+#include "base/text.h"
 
 namespace portloom::http {
 namespace {
@@ -33,8 +35,9 @@ void Http2Fields::add(std::string_view name, std::string_view value, bool never_
                                  static_cast<uint8_t>(never_indexed ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE)};
 }
 
-void Http2Fields::add_all(const Headers& headers, NameSet without) {
+void Http2Fields::add_all(const Headers& headers, NameSet without, std::string_view nor) {
   for (Headers::Field field : headers) {
+    if (!nor.empty() && equals_ignoring_case(field.name, nor)) continue;
     if (connection_fields.contains(field.id) || field.id == Name::content_length || without.contains(field.id)) continue;
     add(field.name, field.value, field.id == Name::x_request_id);
   }

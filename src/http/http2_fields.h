@@ -20,8 +20,8 @@ class Http2Fields {
   ~Http2Fields();
   // `never_indexed`: a value that is never the same again has no place in the compression table.
   void add(std::string_view name, std::string_view value, bool never_indexed = false);
-  // All but those of one connection (RFC 9113 §8.2.2), Content-Length and what `without` names.
-  void add_all(const Headers& headers, NameSet without = {});
+  // All but those of one connection (RFC 9113 §8.2.2), Content-Length, what `without` names and the one called `nor`.
+  void add_all(const Headers& headers, NameSet without = {}, std::string_view nor = {});
   const nghttp2_nv* data() const;
   size_t size() const { return count_; }
 

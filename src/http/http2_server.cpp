@@ -5,12 +5,12 @@
 
 #include <charconv>
 
-#include "base/random.h"
 #include "base/text.h"
 #include "http/chunked.h"
 #include "http/framing.h"
 #include "http/grammar.h"
 #include "http/http2_rules.h"
+#include "http/websocket.h"
 
 namespace portloom::http {
 namespace {
@@ -33,15 +33,6 @@ void join_cookies(Headers& fields) {
     joined.text(crumb);
   });
   fields.set(Name::cookie, joined.view());
-}
-
-// 16 bytes in base64 (RFC 6455 §4.1). HTTP/2 has none; what it is for, telling old caches apart, HTTP/1 still needs.
-std::string websocket_key() {
-  static constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  Random random(random_seed());
-  std::string key;
-  for (int i = 0; i < 21; ++i) key += digits[random.below(64)];
-  return key + "AQgw"[random.below(4)] + "==";  // the last digit holds two bits
 }
 
 std::unexpected<Error> malformed(std::string detail) { return failure(Code::bad_request, Side::client, std::move(detail)); }
@@ -150,13 +141,15 @@ Result<void> Http2ServerStream::accept_head(Request& request) {
   return {};
 }
 
-// What HTTP/1 says with Upgrade in a GET (RFC 8441 §5).
+// What HTTP/1 says with Upgrade in a GET (RFC 8441 §5). There is no key in HTTP/2; what it is for, telling old caches apart, HTTP/1
+// still needs.
 void Http2ServerStream::become_upgrade(Request& request) {
   request.upgrade = true;
   request.body = Body();
   request.headers.remove(Name::content_length);
   request.headers.set(Name::upgrade, "websocket");
-  request.headers.set("Sec-WebSocket-Key", websocket_key());
+  key_ = websocket_key();
+  request.headers.set("Sec-WebSocket-Key", key_);
   declared_.reset();
 }
 
@@ -274,11 +267,14 @@ Task<bool> Http2ServerStream::reply(Response& response, const Headers& extra) {
   continue_due_ = false;
   if (over()) co_return false;
   progress_ = Agenda::current().now();
-  if (upgrade_ && response.tunnel != nullptr) co_return reply_tunnel(response);
+  bool proven = upgrade_ && response.headers.find("Sec-WebSocket-Accept") == websocket_accept(key_);
+  if (proven && response.tunnel != nullptr) co_return reply_tunnel(response);
   bool switches = response.status == 101 || response.tunnel != nullptr;
   if (switches || (upgrade_ && response.status / 100 == 2)) {  // to CONNECT any 2xx would be the switch
     fault_ = Error{Code::upstream_protocol, Side::upstream, Progress::head,
-                   switches ? "an upgrade that was not asked for" : "the service did not switch protocols"};
+                   !switches  ? "the service did not switch protocols"
+                   : upgrade_ ? "the service's Sec-WebSocket-Accept does not answer the key"
+                              : "an upgrade that was not asked for"};
     cut_ = Cut::before_reply;
     co_return false;
   }
@@ -303,7 +299,7 @@ Task<bool> Http2ServerStream::reply(Response& response, const Headers& extra) {
   co_return settle(co_await send_body(response.body, fault_, body_out_));
 }
 
-// 200 says that the tunnel stands (RFC 8441 §5); the key was ours and so is the answer to it.
+// 200 says that the tunnel stands (RFC 8441 §5); the key was ours, and so the answer to it was for us (RFC 6455 §4.1).
 bool Http2ServerStream::reply_tunnel(Response& response) {
   response.headers.remove("Sec-WebSocket-Accept");
   return send_head(response, true, std::nullopt);

@@ -57,6 +57,7 @@ class Http2ServerStream final : public ServerStream, public Http2Stream, public 
   Http2ServerConnection& connection_;
   std::array<nghttp2_rcbuf*, pseudo_end> pseudo_{};
   Headers fields_;
+  std::string key_;  // of a WebSocket, made for the service
   size_t field_bytes_ = 0;
   size_t decoded_ = 0;                  // bytes that HPACK has made of what came
   const Response* response_ = nullptr;  // whose head is still to be sent

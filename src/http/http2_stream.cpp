@@ -5,6 +5,8 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include <algorithm>
+
 #include "async/race.h"
 #include "http/http2_session.h"
 
@@ -25,7 +27,8 @@ Http2Stream::~Http2Stream() {
   if (!closed_ && id_ > 0) {
     // END_STREAM that is still to be sent, as of a tunnel, is left to the session; and then the stream is over.
     bool serves = session_.role_ == Http2Session::Role::server;
-    bool farewell = serves && !lost_ && output_begun_ && output_ended_ && output_.empty() && output_trailers_ == nullptr && !output_framed_;
+    bool farewell = (serves || tunnel_) && !lost_ && output_begun_ && output_ended_ && output_.empty() && output_trailers_ == nullptr &&
+                    !output_framed_;
     nghttp2_session_set_stream_user_data(session_.native(), id_, farewell ? &session_ : nullptr);
     if (farewell)
       push();
@@ -103,7 +106,9 @@ void Http2Stream::discard_input() {
   session_.read_off(*this, size, false);
 }
 
+// What stands still is cut off; not the silent side of a stream whose other direction goes on.
 Task<Result<Bytes>> Http2Stream::read_body() {
+  Instant begun = Agenda::current().now();
   while (true) {
     if (!input_.empty()) {
       Bytes bytes = take(piece_max);
@@ -115,8 +120,9 @@ Task<Result<Bytes>> Http2Stream::read_body() {
     if (over()) co_return cut_off(false);
     before_waiting();
     input_came_.reset();
-    bool came = co_await input_came_.wait_until(Agenda::current().now() + session_.settings_.io_timeout);
-    if (!came && input_.empty()) co_return cut_off(true);
+    bool came = co_await input_came_.wait_until(std::max(begun, progress_) + session_.settings_.io_timeout);
+    bool still = std::max(begun, progress_) + session_.settings_.io_timeout <= Agenda::current().now();
+    if (!came && still && input_.empty()) co_return cut_off(true);
   }
 }
 

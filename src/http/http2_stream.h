@@ -73,6 +73,10 @@ class Http2Stream : public Link {
   void push();  // what was given is to be sent
 
   void reset(uint32_t error);  // both directions, now
+  void end_output() {          // nothing more of ours follows
+    output_ended_ = true;
+    push();
+  }
   bool over() const { return closed_ || lost_; }
   bool input_ended() const { return input_ended_; }
   Bytes take(size_t bytes_max);
@@ -85,6 +89,7 @@ class Http2Stream : public Link {
   bool closed_ = false;           // nghttp2 knows it no more
   bool lost_ = false;             // the connection is
   bool input_ended_ = false;      // END_STREAM came
+  bool tunnel_ = false;           // the client's side of an extended CONNECT (RFC 8441)
   bool output_begun_ = false;     // a body follows the head
   bool output_ended_ = false;     // nothing is given any more
   bool head_framed_ = false;      // HEADERS was written into the connection's bytes

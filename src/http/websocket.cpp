@@ -3,8 +3,11 @@
 // Only heads are read: lengths decide where a frame ends.
 #include "http/websocket.h"
 
+#include <openssl/evp.h>
+
 #include <algorithm>
 
+#include "base/check.h"
 #include "base/random.h"
 #include "http/framing.h"
 
@@ -49,6 +52,27 @@ size_t WebSocketFrames::follow(std::string_view bytes, bool to_end) {
 
 bool is_websocket(const Response& response) {
   return response.status == 101 && list_contains(response.headers, Name::upgrade, "websocket");
+}
+
+bool asks_for_websocket(const Request& request) { return request.upgrade && list_contains(request.headers, Name::upgrade, "websocket"); }
+
+std::string websocket_key() {
+  static constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  Random random(random_seed());
+  std::string key;
+  for (int i = 0; i < 21; ++i) key += digits[random.below(64)];
+  return key + "AQgw"[random.below(4)] + "==";  // the last digit holds two bits
+}
+
+std::string websocket_accept(std::string_view key) {
+  std::string text(key);
+  text += "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  CHECK(EVP_Digest(text.data(), text.size(), digest, &size, EVP_sha1(), nullptr) == 1);
+  unsigned char digits[2 * EVP_MAX_MD_SIZE];
+  int count = EVP_EncodeBlock(digits, digest, static_cast<int>(size));
+  return {reinterpret_cast<const char*>(digits), static_cast<size_t>(count)};
 }
 
 Bytes going_away(bool masked) {

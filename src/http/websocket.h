@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "base/bytes.h"
@@ -33,6 +34,12 @@ class WebSocketFrames {
 
 // A 101 that switches to the WebSocket protocol.
 bool is_websocket(const Response& response);
+// Asks for that switch, in the form of HTTP/1.
+bool asks_for_websocket(const Request& request);
+
+// 16 random bytes in base64: Sec-WebSocket-Key (§4.1). And what a server proves with that it has read it (§4.2.2).
+std::string websocket_key();
+std::string websocket_accept(std::string_view key);
 
 // A Close frame with 1001, "going away" (§7.4.1). What a client sends is masked (§5.3).
 Bytes going_away(bool masked);

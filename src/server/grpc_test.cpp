@@ -151,6 +151,24 @@ TEST_P(GrpcCalls, BothDirectionsStreamAtOnce) {
   EXPECT_EQ(field(answered(id), "grpc-status"), "0");
 }
 
+TEST_P(GrpcCalls, SilentCallerIsNotCutWhileTheServiceStreams) {
+  int32_t id = call({}, "subscribe", true);
+  int32_t there = asked();
+  origin().answer(there, "200", {{"content-type", "application/grpc"}});
+  std::string all;
+  for (int i = 0; i < 5; ++i) {  // 200 s, beyond timeouts.body and idle_timeout
+    origin().say(there, "event", false);
+    all += "event";
+    EXPECT_TRUE(until([&] { return peer->answers[id].body == all; }));
+    Instant end = bench.loop.now() + 40s;
+    until([&] { return bench.loop.now() >= end; }, 41s);
+  }
+  EXPECT_FALSE(peer->answers[id].closed);
+  EXPECT_FALSE(origin().asked[there].closed);
+  Http2Peer::Answer& answer = answered(id);  // nothing moves either way any more
+  EXPECT_NE(field(answer, "grpc-status"), "0");
+}
+
 TEST_P(GrpcCalls, NobodyThereIsUnavailable) {
   bench.loop.refuse(bench.origins[0]->address());
   Http2Peer::Answer& answer = answered(call());

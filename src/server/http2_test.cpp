@@ -1,6 +1,7 @@
 // Tests of server: clients that speak HTTP/2 in front of origins that speak HTTP/1.1.
 #include <gtest/gtest.h>
 
+#include "http/websocket.h"
 #include "testing/exchanges.h"
 #include "testing/http2_peer.h"
 
@@ -231,6 +232,14 @@ TEST_P(Http2, LastWordIsHeardThoughBytesWereLeftUnread) {
 
 const Http2Peer::Fields websocket{{":protocol", "websocket"}, {"sec-websocket-version", "13"}, {"origin", "http://shop"}};
 
+// What a service says that has read the key of its request.
+std::string switched(const Wire& service) {
+  constexpr std::string_view name = "Sec-WebSocket-Key: ";
+  std::string key = service.heard.substr(service.heard.find(name) + name.size(), 24);
+  return "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " +
+         http::websocket_accept(key) + "\r\n\r\n";
+}
+
 TEST_P(Http2, WebSocketBecomesAnUpgrade) {
   until([&] { return nghttp2_session_get_remote_settings(peer.session(), NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1; });
   EXPECT_EQ(nghttp2_session_get_remote_settings(peer.session(), NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL), 1u);
@@ -240,7 +249,7 @@ TEST_P(Http2, WebSocketBecomesAnUpgrade) {
   for (const char* field : {"Upgrade: websocket\r\n", "sec-websocket-version: 13\r\n", "Sec-WebSocket-Key: ", "origin: http://shop\r\n"})
     EXPECT_TRUE(upstream.has(field)) << field << upstream.heard;
   EXPECT_FALSE(upstream.has("protocol"));
-  upstream.say("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\nfirst");
+  upstream.say(switched(upstream) + "first");
   ASSERT_TRUE(until([&] { return peer.answers[id].body == "first"; }));
   EXPECT_EQ(peer.answers[id].status, "200");
   for (const auto& [name, value] : peer.answers[id].fields) EXPECT_TRUE(name != "upgrade" && name != "sec-websocket-accept") << name;
@@ -261,11 +270,23 @@ TEST_P(Http2, WebSocketBecomesAnUpgrade) {
   expect(bench.account(2), 101, true);
 }
 
+TEST_P(Http2, WebSocketKeyHasToBeAnswered) {
+  const std::string answers[] = {"", "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"};
+  for (size_t i = 0; i < 2; ++i) {
+    int32_t id = peer.ask("CONNECT", "/", websocket, {}, true);
+    Wire& upstream = origin(i);
+    upstream.say("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + answers[i] + "\r\nfirst");
+    ASSERT_TRUE(answered(id));
+    EXPECT_EQ(peer.answers[id].status, "502");
+    EXPECT_TRUE(until([&] { return upstream.over(); }));
+  }
+}
+
 TEST_P(Http2, WebSocketThatIsResetEndsUpstream) {
   int32_t id = peer.ask("CONNECT", "/", websocket, {}, true);
   Wire& upstream = origin();
-  upstream.say("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
-  until([&] { return peer.answers[id].status == "200"; });
+  upstream.say(switched(upstream));
+  ASSERT_TRUE(until([&] { return peer.answers[id].status == "200"; }));
   nghttp2_submit_rst_stream(peer.session(), NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
   EXPECT_TRUE(until([&] { return upstream.over(); }));
 }
@@ -273,8 +294,8 @@ TEST_P(Http2, WebSocketThatIsResetEndsUpstream) {
 TEST_P(Http2, WebSocketThatTheServiceBreaksIsReset) {
   int32_t id = peer.ask("CONNECT", "/", websocket, {}, true);
   Wire& upstream = origin();
-  upstream.say("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
-  until([&] { return peer.answers[id].status == "200"; });
+  upstream.say(switched(upstream));
+  ASSERT_TRUE(until([&] { return peer.answers[id].status == "200"; }));
   upstream.reset();
   ASSERT_TRUE(answered(id));
   EXPECT_NE(peer.answers[id].error, 0u);

@@ -5,13 +5,17 @@
 const http2 = require('node:http2');
 
 const seen = {sessions: 0, aborted: 0};
-const server = http2.createServer({settings: {maxConcurrentStreams: Number(process.argv[2] || 100)}});
+const offers = process.argv[3] === 'websocket';
+const server = http2.createServer({settings: {maxConcurrentStreams: Number(process.argv[2] || 100), enableConnectProtocol: offers}});
 server.on('session', () => { seen.sessions += 1; });
 server.on('stream', (stream, headers) => {
   stream.on('error', () => {});
   stream.on('aborted', () => { seen.aborted += 1; });
   const path = headers[':path'];
-  if (path === '/seen') {
+  if (headers[':method'] === 'CONNECT') {  // RFC 8441; what comes is said again
+    stream.respond({':status': 200, 'x-protocol': headers[':protocol'], 'x-key': String(headers['sec-websocket-key'])});
+    stream.pipe(stream);
+  } else if (path === '/seen') {
     stream.respond({':status': 200, 'content-type': 'application/json'});
     stream.end(JSON.stringify(seen));
   } else if (path === '/head') {

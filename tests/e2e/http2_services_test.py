@@ -3,10 +3,12 @@
 # HTTP/2 to services, with origins and clients that we did not write: Node's http2 and nghttpd behind, curl, nghttp and plain sockets in
 # front, in all four directions.
 import os
+import socket
 import subprocess
 import threading
 import unittest
 
+from h2_client import H2Client
 from gateway import PATIENCE, GatewayTest, free_port, needs, ok, reachable, until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -20,8 +22,8 @@ def curl(*arguments, **options):
 @needs("node")
 @needs("curl")
 class Node(GatewayTest):
-    def node(self, streams=100):
-        process = self.start("node", os.path.join(HERE, "http2_origin.js"), str(streams), stdout=subprocess.PIPE, text=True)
+    def node(self, streams=100, *more):
+        process = self.start("node", os.path.join(HERE, "http2_origin.js"), str(streams), *more, stdout=subprocess.PIPE, text=True)
         return int(process.stdout.readline())
 
     def start_gateway(self, port, more="", workers=1):
@@ -45,6 +47,46 @@ class Node(GatewayTest):
             self.assertTrue(out.stdout.endswith(b"200 2" if "2" in version else b"200 1.1"), out.stdout)
         reply = self.client(gateway).ask("HEAD /head HTTP/1.1\r\nHost: shop.test\r\n\r\n", "HEAD")
         self.assertEqual(reply.status, 200)
+
+    def test_websocket(self):
+        gateway = self.start_gateway(self.node(100, "websocket"))
+        client = self.client(gateway)
+        client.send("GET /chat HTTP/1.1\r\nHost: shop.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+        head = client.head()
+        self.assertEqual((head.status, head.field("sec-websocket-accept")), (101, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="))
+        self.assertEqual((head.field("x-protocol"), head.field("x-key")), ("websocket", "undefined"))
+        other = H2Client(gateway.address, name="shop.test")
+        number = other.ask(head=[(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"), (":authority", "shop.test"),
+                                 (":path", "/chat"), ("sec-websocket-version", "13")], end=False)
+        self.assertEqual(other.wait(number, lambda stream: stream.headers).status, 200)
+        for size in (10, 200_000):
+            data = os.urandom(size)
+            client.send(data)
+            self.assertEqual(client.take(size), data)
+            other.send(number, data)
+        self.assertEqual(len(other.wait(number, lambda stream: len(stream.body) >= 200_010).body), 200_010)
+        other.send(number, b"", end=True)
+        self.assertTrue(other.wait(number).ended)
+        client.socket.shutdown(socket.SHUT_WR)
+        self.assertTrue(client.ended())
+        self.assertEqual({record["status"] for record in gateway.records(2)}, {101})
+        deaf = self.start_gateway(self.node())
+        reply = self.client(deaf).get("/chat", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+                                      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+        self.assertIn("does not offer RFC 8441", self.assert_problem(reply, 502)["detail"])
+
+    def test_connections_outlast_a_reload(self):
+        gateway = self.start_gateway(self.node())
+        text = open(gateway.file, encoding="utf-8").read()
+        for n in range(3):
+            self.assertEqual(self.seen(gateway)["sessions"], 1)
+            gateway.write(text + f"\nlimits: {{connections: {100 + n}}}\n")
+            gateway.reload()
+        self.assertEqual(self.seen(gateway)["sessions"], 1)
+        gateway.write(text.replace("protocol: http2", "protocol: http2, connect_timeout: 3s"))
+        gateway.reload()
+        self.assertEqual(self.seen(gateway)["sessions"], 2)
 
     def test_http2_to_http1(self):
         origin = self.origin(ok("plain"))
