@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "compose/composition.h"
 #include "pipeline/fixed_answer.h"
 #include "pipeline/redirect.h"
 #include "pipeline/rewrite.h"
@@ -79,6 +80,17 @@ Result<std::shared_ptr<const pipeline::RouteTable>> compile_routes(const config:
   return pipeline::RouteTable::compile(std::move(routes), std::move(patterns));
 }
 
+std::unique_ptr<compose::Composition> make_composition(const config::Composition& written, const std::string& path, std::string name,
+                                                       pipeline::Plan& plan) {
+  auto composition = [&plan](std::string_view other) {
+    auto found = plan.compositions.find(other);
+    return found == plan.compositions.end() ? nullptr : found->second;
+  };
+  return std::make_unique<compose::Composition>(
+      written, path, std::move(name), plan.snapshot().document->defaults.call.timeout,
+      [&plan](std::string_view service) { return plan.service(service); }, composition);
+}
+
 pipeline::Service& make_destination(const data::Part& to, pipeline::Plan& plan) {
   auto own = [&](std::unique_ptr<pipeline::Service> made) -> pipeline::Service& {
     plan.owned_services.push_back(std::move(made));
@@ -96,6 +108,12 @@ pipeline::Service& make_destination(const data::Part& to, pipeline::Plan& plan) 
     std::vector<data::Expression> by;
     for (const std::string& text : several->by) by.push_back(*data::Expression::parse(text));
     return own(std::make_unique<pipeline::Split>(sides, std::move(by), random_seed()));
+  }
+  if (const auto* composed = to.as<config::CompositionDestination>()) {
+    if (composed->name.empty()) return own(make_composition(*composed, to.path, to.path, plan));
+    auto found = plan.compositions.find(composed->name);
+    CHECK(found != plan.compositions.end());
+    return *found->second;
   }
   if (const auto* redirect = to.as<config::RedirectDestination>()) return own(std::make_unique<pipeline::Redirect>(*redirect));
   const auto* answer = to.as<config::ResponseDestination>();

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "compose/composition.h"
 #include "config/load.h"
 #include "pipeline/plan.h"
 #include "pipeline/router.h"
@@ -22,7 +23,12 @@ std::vector<pipeline::Pattern> patterns_of(const config::ResolvedRoute& route, u
 // One Route per resolved route of the document, in its order. Code::invalid with the line when a pattern is refused.
 Result<std::shared_ptr<const pipeline::RouteTable>> compile_routes(const config::Loaded& loaded, const std::vector<std::string>& listeners);
 
-// What `to` leads to; the plan owns it. `plan.services` is complete by now, and a checked document names only those.
+// `path` is its place in the document, `name` what logs call it. The compositions that it asks are in `plan` by now.
+std::unique_ptr<compose::Composition> make_composition(const config::Composition& written, const std::string& path, std::string name,
+                                                       pipeline::Plan& plan);
+
+// What `to` leads to; the plan owns it. `plan.services` and `plan.compositions` are complete by now, and a checked document names only
+// those.
 pipeline::Service& make_destination(const data::Part& to, pipeline::Plan& plan);
 
 }  // namespace portloom::app

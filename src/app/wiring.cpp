@@ -79,6 +79,7 @@ class Builder {
 
   void build() {
     for (const auto& [name, service] : document_.services) add_service(name, service);
+    for (const auto& [name, composition] : document_.compositions) add_composition(name, composition);
     for (const config::ResolvedRoute& route : document_.resolved) add_route(route);
     router_ = own(std::make_unique<pipeline::Router>());
     for (uint16_t i = 0; i < document_.listeners.size(); ++i) add_listener(i);
@@ -137,6 +138,14 @@ class Builder {
     auto files = blueprint_.materials.digests.find(name);
     if (files != blueprint_.materials.digests.end()) facts += '\n' + std::to_string(files->second);
     return facts + '\n' + std::to_string(document_.limits.headers.bytes) + ' ' + std::to_string(document_.limits.uri.bytes);
+  }
+
+  // Those that it asks first: they hold each other in no circle.
+  void add_composition(const std::string& name, const config::Composition& composition) {
+    if (plan_.compositions.contains(name)) return;
+    for (const auto& [call_name, call] : composition.calls)
+      if (!call.composition.empty()) add_composition(call.composition, *document_.compositions.find(call.composition));
+    plan_.compositions[name] = own(make_composition(composition, "compositions." + name, name, plan_));
   }
 
   void add_route(const config::ResolvedRoute& route) {

@@ -15,11 +15,13 @@ Catalogue::Catalogue() {
   policy<ChainUse>("chain", "Everything that the named chain holds, in its order.");
 
   data::OpenPlace& destinations = places_.place(DestinationPlace::name, "service");
-  for (std::string_view later : {"composition", "migration", "saga"})
+  for (std::string_view later : {"migration", "saga"})
     data::OpenPlaces::add(destinations, {std::string(later), {}, nullptr, data::PartKind::Form::value});
   destination<ServiceDestination>("service", "One of `services`; a bare name is short for it.", data::PartKind::Form::whole);
   destination<SplitDestination>("split", "Several services that share the requests.", data::PartKind::Form::whole);
   destination<RedirectDestination>("redirect", "Sends the client to another URL.");
+  destination<CompositionDestination>("composition",
+                                      "Several services that become one answer: a name under `compositions`, or the composition itself.");
   destination<ResponseDestination>("response", "An answer of the gateway's own.");
 }
 

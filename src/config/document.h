@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/duration.h"
+#include "config/composition.h"
 #include "config/listener.h"
 #include "config/place.h"
 #include "config/route.h"
@@ -27,14 +28,22 @@ struct RouteDefaults {
 };
 
 // One level, no further inheritance.
+struct CallDefaults {
+  Duration timeout = 2s;
+  void visit(this auto& self, auto& field) {
+    field("timeout", self.timeout, data::rules::at_least(Duration(1ms)), "From a call's start to the end of its answer.");
+  }
+};
+
 struct Defaults {
   ServiceSettings service;
   RouteDefaults route;
+  CallDefaults call;
 
   void visit(this auto& self, auto& field) {
     field("service", self.service, "What a service has that it does not say itself, key by key.");
     field("route", self.route, "What a route has that it does not say itself.");
-    field.later("call");
+    field("call", self.call, "What a composition's call has that it does not say itself.");
   }
 };
 
@@ -160,6 +169,7 @@ struct Document {
   Named<Consumer> consumers;
   Defaults defaults;
   Named<Service> services;
+  Named<Composition> compositions;
   std::vector<Route> routes;
   Discovery discovery;
   Telemetry telemetry;
@@ -182,12 +192,14 @@ struct Document {
     field("consumers", self.consumers, valid(is_name, "a name of letters, digits, _ - and ."), "Known callers.");
     field("defaults", self.defaults, "One level of defaults for services and routes.");
     field("services", self.services, valid(is_name, "a name of letters, digits, _ - and ."), "Instances we call.");
+    field("compositions", self.compositions, valid(is_name, "a name of letters, digits, _ - and ."),
+          "Several services as one answer, used as `to: {composition: name}`.");
     field("routes", self.routes, "What goes where.");
     field("discovery", self.discovery, "Where services' instances are found.");
     field("telemetry", self.telemetry, "Access log and metrics.");
     field("admin", self.admin, "The admin API's private listener. Without it there is none.");
     field("drain", self.drain, "How the process ends.");
-    field.later("tokens", "tenancy", "plans", "frontends", "compositions", "migrations", "sagas", "stores", "identity", "control");
+    field.later("tokens", "tenancy", "plans", "frontends", "migrations", "sagas", "stores", "identity", "control");
   }
   // `policies` with every `{chain: NAME}` replaced by what the chain holds. Parts keep their config's address.
   std::vector<Part> expand(const std::vector<PolicyPart>& policies) const;

@@ -163,9 +163,9 @@ TEST(Refused, AMatchThatIsNone) {
 
 TEST(Refused, WhatBelongsToALaterVersion) {
   EXPECT_EQ(shown("sagas: {}\n"), "f:5:1: error: \"sagas\" is not in this version\nsagas: {}\n^\n");
-  EXPECT_EQ(shown("routes:\n  - {to: {composition: home}}\n"),
-            "f:6:11: error: \"composition\" is not in this version\n"
-            "  - {to: {composition: home}}\n"
+  EXPECT_EQ(shown("routes:\n  - {to: {saga: checkout}}\n"),
+            "f:6:11: error: \"saga\" is not in this version\n"
+            "  - {to: {saga: checkout}}\n"
             "          ^\n");
   EXPECT_EQ(shown("routes:\n  - {policies: [{retry: {}}], to: s}\n"),
             "f:6:18: error: \"retry\" is not in this version\n"

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "base/text.h"
 #include "config/captures.h"
@@ -36,6 +37,7 @@ class Resolver {
     admin();
     document_.resolved.reserve(document_.routes.size());
     for (size_t i = 0; i < document_.routes.size(); ++i) route(document_.routes[i], Around{}, "routes[" + std::to_string(i) + "]");
+    for (const auto& [name, composition] : document_.compositions) this->composition(name, composition);
     for (const auto& [name, chain] : document_.chains) policies(chain.policies, all_captures_, true);
     for (const auto& [name, listener] : document_.listeners) this->listener(name, listener);
     for (const auto& [name, service] : document_.services) policies(service.policies, all_captures_);
@@ -71,25 +73,106 @@ class Resolver {
     }
   }
 
-  // What a part refers to must be there: services, consumers, groups, and the values that its expressions name.
   void texts(const Part& part, const Captures& captures) {
     if (part.empty()) return;
-    data::walk_texts(*part.shape, part.config.get(), part.path,
-                     [&](const data::Field& field, std::string_view text, std::string_view path) {
-                       if (!field.refers_to.empty()) return reference(field.refers_to, text, path);
-                       if (field.text == data::Text::computes) {
-                         std::expected<data::Template, data::TextFault> made = data::Template::parse(text);
-                         for (size_t i = 0; made && i < made->pieces.size(); ++i)
-                           if (made->pieces[i].expression) operands(*made->pieces[i].expression, text, path, captures);
-                       } else if (std::expected<data::Expression, data::TextFault> made = data::Expression::parse(text); made) {
-                         operands(*made, text, path, captures);
-                       }
-                     });
+    const auto* composed = part.as<CompositionDestination>();
+    if (composed != nullptr && composed->name.empty()) {
+      calls_ = &composed->calls;
+      calls_in_order(*composed, part.path, captures);
+    } else if (composed != nullptr && document_.compositions.find(composed->name) != nullptr) {
+      called_like_captures(*document_.compositions.find(composed->name), part.path, captures);
+    }
+    texts(*part.shape, part.config.get(), part.path, captures);
+    calls_ = nullptr;
+  }
+
+  void composition(const std::string& name, const Composition& composition) {
+    std::string path = "compositions." + name;
+    calls_ = &composition.calls;
+    texts(data::shape_of<Composition>(), &composition, path, all_captures_);
+    calls_ = nullptr;
+    calls_in_order(composition, path, Captures{});
+    Nesting nesting{{name}, path};
+    nested(composition, nesting);
+  }
+
+  // References between calls: no circle, and nothing that is asked for nobody.
+  void calls_in_order(const Composition& composition, const std::string& path, const Captures& captures) {
+    CompositionOrder order = order_of(composition, path);
+    for (size_t i = 0; i < composition.calls.size(); ++i) {
+      const std::string& name = composition.calls[i].first;
+      std::string call = path + ".calls." + name;
+      if (composition.answer.has(name)) error(call, "no call can be named " + quoted(name) + ": a member of a degraded answer is");
+      if (is_root(name)) error(call, "no call can be named " + quoted(name) + ": {" + name + ".…} is a part of the request");
+      if (!order.wanted[i]) warning(call, "nothing in `body` needs this call: it is never made");
+      std::string circle = circle_at(composition, order, i);
+      if (circle.empty()) continue;
+      for (const CompositionOrder::Reference& reference : order.references[i]) {
+        if (order.stage[reference.call] != CompositionOrder::cyclic) continue;
+        Position place = problems_.sources().inside(at(reference.path), reference.text, reference.at);
+        problems_.error(place, reference.path, "the calls wait for each other: " + circle);
+        break;
+      }
+    }
+    called_like_captures(composition, path, captures);
+  }
+
+  void called_like_captures(const Composition& composition, const std::string& path, const Captures& captures) {
+    for (const auto& [name, call] : composition.calls)
+      if (captures.some.contains(name))
+        error(path, "a call and a part of the path are both named " + quoted(name), "give one of the two another name");
+  }
+
+  // Compositions in compositions: to a bounded depth, and never in a circle.
+  struct Nesting {
+    std::vector<std::string> names;
+    std::string path;
+  };
+  void nested(const Composition& composition, Nesting& nesting) {
+    for (const auto& [name, call] : composition.calls) {
+      const Composition* inner = call.composition.empty() ? nullptr : document_.compositions.find(call.composition);
+      if (inner == nullptr) continue;
+      std::string path = nesting.path + ".calls." + name + ".composition";
+      if (std::ranges::find(nesting.names, call.composition) != nesting.names.end()) {
+        if (call.composition == nesting.names.front() && nesting.names.size() == 1)
+          error(path, "a composition in itself");
+        else if (call.composition == nesting.names.front())
+          error(path, "the compositions hold each other");
+        continue;
+      }
+      if (nesting.names.size() == Composition::depth_max) {
+        error(path, "compositions in each other, more than " + std::to_string(Composition::depth_max) + " deep");
+        continue;
+      }
+      nesting.names.push_back(call.composition);
+      std::string before = std::exchange(nesting.path, "compositions." + call.composition);
+      nested(*inner, nesting);
+      nesting.path = std::move(before);
+      nesting.names.pop_back();
+    }
+  }
+
+  // What texts refer to must be there: services, consumers, groups, and the values that expressions name.
+  void texts(const data::Shape& shape, const void* object, const std::string& root, const Captures& captures) {
+    data::walk_texts(shape, object, root, [&](const data::Field& field, std::string_view text, std::string_view path) {
+      if (!field.refers_to.empty()) return reference(field.refers_to, text, path);
+      if (field.text == data::Text::computes) {
+        std::expected<data::Template, data::TextFault> made = data::Template::parse(text);
+        for (size_t i = 0; made && i < made->pieces.size(); ++i)
+          if (made->pieces[i].expression) operands(*made->pieces[i].expression, text, path, captures);
+      } else if (std::expected<data::Expression, data::TextFault> made = data::Expression::parse(text); made) {
+        operands(*made, text, path, captures);
+      }
+    });
   }
 
   void reference(std::string_view thing, std::string_view name, std::string_view path) {
     std::vector<std::string_view> names;
-    if (thing == "service") {
+    if (thing == "composition") {
+      used_compositions_.insert(std::string(name));
+      if (document_.compositions.find(name) != nullptr) return;
+      names = document_.compositions.names();
+    } else if (thing == "service") {
       used_services_.insert(std::string(name));
       if (document_.services.find(name) != nullptr) return;
       names = document_.services.names();
@@ -107,8 +190,14 @@ class Resolver {
 
   void operands(const data::Expression& expression, std::string_view text, std::string_view path, const Captures& captures) {
     for (const data::Operand& operand : expression.alternatives) {
-      if (operand.root != data::Operand::Root::parameter) continue;
+      bool call = operand.root == data::Operand::Root::call;
+      if (!call && operand.root != data::Operand::Root::parameter) continue;
+      if (calls_ != nullptr && calls_->find(operand.name) != nullptr) continue;
       Position place = problems_.sources().inside(at(path), text, operand.at);
+      if (call) {
+        no_call(operand, place, path);
+        continue;
+      }
       if (!captures.some.contains(operand.name)) {
         std::vector<std::string_view> names(captures.some.begin(), captures.some.end());
         names.insert(names.end(), {"consumer", "tenant", "query", "headers", "cookies", "client"});
@@ -122,6 +211,19 @@ class Resolver {
                           "write {" + operand.name + " || '…'}, or two routes");
       }
     }
+  }
+
+  void no_call(const data::Operand& operand, Position place, std::string_view path) {
+    std::vector<std::string_view> names = {"query", "headers", "cookies", "consumer", "client"};
+    if (calls_ != nullptr)
+      for (const auto& [name, call] : *calls_) names.push_back(name);
+    std::string hint = data::did_you_mean(operand.name, names);
+    if (hint.empty())
+      hint = calls_ == nullptr ? "the roots are query, headers, cookies, consumer, tenant and client" : "calls are listed at `calls`";
+    problems_.error(
+        place, std::string(path),
+        calls_ == nullptr ? "there is no " + quoted(operand.name) + " with members here" : "there is no call " + quoted(operand.name),
+        std::move(hint));
   }
 
   void listener(const std::string& name, const Listener& listener) {
@@ -311,6 +413,8 @@ class Resolver {
   void unused() {
     for (const auto& [name, service] : document_.services)
       if (!used_services_.contains(name)) warning("services." + name, "no route leads to the service " + quoted(name));
+    for (const auto& [name, composition] : document_.compositions)
+      if (!used_compositions_.contains(name)) warning("compositions." + name, "no route leads to the composition " + quoted(name));
     for (const auto& [name, chain] : document_.chains)
       if (!used_chains_.contains(name)) warning("chains." + name, "nobody uses the chain " + quoted(name));
     std::set<std::string> led;
@@ -327,6 +431,8 @@ class Resolver {
   std::vector<const Route*> groups_;
   std::set<std::string> used_services_;
   std::set<std::string> used_chains_;
+  std::set<std::string> used_compositions_;
+  const Named<Call>* calls_ = nullptr;  // of the composition that is being looked at
   std::map<std::string, std::string> binds_;
   std::vector<bool> named_;  // per resolved route: was its name written?
 };

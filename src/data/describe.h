@@ -140,6 +140,8 @@ Shape any() {
     return plain<T>(Kind::secret);
   else if constexpr (std::same_as<T, Address>)
     return plain<T>(Kind::address);
+  else if constexpr (std::same_as<T, Anything>)
+    return plain<T>(Kind::anything);
   else if constexpr (std::is_enum_v<T>)
     return describe::choice<T>();
   else if constexpr (IsPart<T>::value) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <utility>
 
 #include "base/text.h"
@@ -107,7 +108,7 @@ class Parser {
     if (rest().starts_with('\'')) {
       std::optional<std::string> text = quoted('\'');
       if (!text) return std::nullopt;
-      return Operand{Root::text, std::move(*text), begin};
+      return Operand{Root::text, std::move(*text), {}, begin};
     }
     if (rest().starts_with('"')) {
       fail("a text stands in single quotes", in_braces_ ? "write 'text'; {{ is a brace" : "write 'text'");
@@ -118,8 +119,14 @@ class Parser {
       no_operand();
       return std::nullopt;
     }
-    std::vector<std::string> names;
-    while (rest().starts_with('.')) {
+    std::vector<JsonSelection::Step> names;
+    while (rest().starts_with('.') || (rest().starts_with('[') && may_have_items(*first))) {
+      if (rest().starts_with('[')) {
+        std::optional<uint32_t> index = this->index();
+        if (!index) break;
+        names.push_back({.name = {}, .index = *index, .is_index = true});
+        continue;
+      }
       size_t dot = at_++;
       std::optional<std::string> name = word();
       if (!name) {
@@ -127,10 +134,24 @@ class Parser {
         if (rest().size() < 2 || (rest()[1] != '[' && rest()[1] != '{' && rest()[1] != '*')) fail("a name is missing behind the dot");
         break;
       }
-      names.push_back(std::move(*name));
+      names.push_back({.name = std::move(*name)});
     }
     if (!fault.ok()) return std::nullopt;
     return resolved(std::move(*first), std::move(names), begin);
+  }
+
+  // Roots that hold texts have none.
+  static bool may_have_items(std::string_view root) {
+    return root != "query" && root != "headers" && root != "cookies" && root != "client" && root != "consumer" && root != "tenant";
+  }
+  // "[0]"; whatever else a bracket may begin is left where it stands.
+  std::optional<uint32_t> index() {
+    std::string_view inside = rest().substr(1, rest().find(']') == std::string_view::npos ? 0 : rest().find(']') - 1);
+    uint32_t number = 0;
+    auto [end, error] = std::from_chars(inside.data(), inside.data() + inside.size(), number);
+    if (inside.empty() || error != std::errc{} || end != inside.data() + inside.size()) return std::nullopt;
+    at_ += inside.size() + 2;
+    return number;
   }
 
   void no_operand() {
@@ -150,7 +171,7 @@ class Parser {
     }
   }
 
-  std::optional<Operand> resolved(std::string root, std::vector<std::string> names, size_t begin) {
+  std::optional<Operand> resolved(std::string root, std::vector<JsonSelection::Step> names, size_t begin) {
     auto refuse = [&](std::string message, std::string hint = {}) -> std::optional<Operand> {
       at_ = begin;
       fail(std::move(message), std::move(hint));
@@ -164,32 +185,28 @@ class Parser {
       if (root != name) continue;
       if (names.empty()) return refuse("\"" + root + "\" needs a name", "write " + std::string(example));
       if (names.size() > 1)
-        return refuse("\"" + root + "." + names[0] + "\" is a text: it has no members", "a name with dots is quoted: " + root + ".\"a.b\"");
-      if (names[0].empty()) return refuse("a name is empty");
-      return Operand{kind, std::move(names[0]), begin};
+        return refuse("\"" + root + "." + names[0].name + "\" is a text: it has no members",
+                      "a name with dots is quoted: " + root + ".\"a.b\"");
+      if (names[0].name.empty()) return refuse("a name is empty");
+      return Operand{kind, std::move(names[0].name), {}, begin};
     }
     if (root == "client" || root == "consumer") {
       bool client = root == "client";
       std::vector<std::string_view> known =
           client ? std::vector<std::string_view>{"address"} : std::vector<std::string_view>{"name", "tenant", "plan"};
-      if (names.empty() && !client) return Operand{Root::consumer, "name", begin};
-      if (names.size() == 1 && std::find(known.begin(), known.end(), names[0]) != known.end())
-        return Operand{client ? Root::client : Root::consumer, std::move(names[0]), begin};
-      std::string hint = names.size() == 1 ? did_you_mean(names[0], known) : "";
+      if (names.empty() && !client) return Operand{Root::consumer, "name", {}, begin};
+      if (names.size() == 1 && std::find(known.begin(), known.end(), names[0].name) != known.end())
+        return Operand{client ? Root::client : Root::consumer, std::move(names[0].name), {}, begin};
+      std::string hint = names.size() == 1 ? did_you_mean(names[0].name, known) : "";
       if (hint.empty()) hint = client ? "write client.address" : "write consumer.name, consumer.tenant or consumer.plan";
-      return refuse("there is no " + root + (names.empty() ? " without a member" : "." + names[0]), std::move(hint));
+      return refuse("there is no " + root + (names.empty() ? " without a member" : "." + names[0].name), std::move(hint));
     }
-    if (root == "tenant" && names.empty()) return Operand{Root::tenant, {}, begin};
+    if (root == "tenant" && names.empty()) return Operand{Root::tenant, {}, {}, begin};
     if (root == "tenant") return refuse("\"tenant\" is a text: it has no members", "write consumer.plan for its plan");
-    if (!names.empty()) {
-      static const std::vector<std::string_view> roots = {"query", "headers", "cookies", "consumer", "client"};
-      std::string hint = did_you_mean(root, roots);
-      if (hint.empty()) hint = "the roots are query, headers, cookies, consumer, tenant and client";
-      return refuse("there is no \"" + root + "\" with members in this version", std::move(hint));
-    }
     if (root.empty()) return refuse("a name is empty");
     if (rest().starts_with('(')) return refuse("functions are not in this version");
-    return Operand{Root::parameter, std::move(root), begin};
+    bool call = !names.empty();
+    return Operand{call ? Root::call : Root::parameter, std::move(root), std::move(names), begin};
   }
 
   std::string_view text_;
@@ -198,6 +215,18 @@ class Parser {
 };
 
 }  // namespace
+
+std::string path_text(const std::vector<JsonSelection::Step>& path) {
+  std::string text;
+  for (const JsonSelection::Step& step : path) {
+    bool plain = !step.name.empty() && std::all_of(step.name.begin(), step.name.end(), is_word);
+    if (step.is_index)
+      text += "[" + std::to_string(step.index) + "]";
+    else
+      text += plain ? "." + step.name : ".\"" + step.name + "\"";
+  }
+  return text;
+}
 
 std::string in_words(const Operand& operand) {
   switch (operand.root) {
@@ -209,6 +238,7 @@ std::string in_words(const Operand& operand) {
     case Root::consumer: return operand.name == "name" ? "the consumer" : "the consumer's " + operand.name;
     case Root::tenant: return "the tenant";
     case Root::client: return "the client's address";
+    case Root::call: return "{" + operand.name + path_text(operand.path) + "}";
   }
   return {};
 }

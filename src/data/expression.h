@@ -1,8 +1,8 @@
 // data/expression.h
 //
-// What stands between braces: which value of a request is meant. The grammar is the part of JMESPath that selects: names joined
-// by dots, 'texts', and || between alternatives; "-" may stand in names. What JMESPath has beside that is refused by name until
-// it is there. Plain data; whoever has the request (pipeline/inputs.h) looks the values up.
+// What stands between braces: which value of a request, or of a call's result, is meant. The grammar is the part of JMESPath that
+// selects: names joined by dots, [indexes], 'texts', and || between alternatives; "-" may stand in names. What JMESPath has beside that is
+// refused by name until it is there. Plain data; whoever has the request (pipeline/inputs.h) looks the values up.
 #pragma once
 
 #include <cstdint>
@@ -14,20 +14,25 @@
 
 #include "data/problem.h"
 #include "data/shape.h"
+#include "data/slicer.h"
 
 namespace portloom::data {
 
 // One alternative: where a value is found.
 struct Operand {
-  enum class Root : uint8_t { text, parameter, query, header, cookie, consumer, tenant, client };
+  enum class Root : uint8_t { text, parameter, query, header, cookie, consumer, tenant, client, call };
   Root root = Root::text;
-  std::string name;  // of a text: the text; of the consumer: name, tenant or plan; of the client: address
-  size_t at = 0;     // in the text that was parsed
+  std::string name;  // of a text: the text; of the consumer: name, tenant or plan; of the client: address; of a call: its name
+  std::vector<JsonSelection::Step> path;  // of a call: into its result
+  size_t at = 0;                          // in the text that was parsed
   bool operator==(const Operand&) const = default;
 };
 
 // How a person calls it: `the query parameter "page"`.
 std::string in_words(const Operand& operand);
+
+// ".images[0].url"
+std::string path_text(const std::vector<JsonSelection::Step>& path);
 
 struct Expression {
   std::vector<Operand> alternatives;  // the first that is there and not empty counts; at least one

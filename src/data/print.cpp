@@ -37,6 +37,7 @@ bool is_nothing(const Shape& shape, const void* object) {
   switch (shape.kind) {
     case Kind::text: return static_cast<const std::string*>(object)->empty();
     case Kind::secret: return static_cast<const Secret*>(object)->source == Secret::Source::none;
+    case Kind::anything: return !static_cast<const Anything*>(object)->written;
     case Kind::part: return static_cast<const Part*>(object)->empty();
     case Kind::address: return *static_cast<const Address*>(object) == Address{};
     case Kind::optional:
@@ -196,6 +197,7 @@ std::string format_value(const Shape& shape, const void* object) {
       if (secret.source == Secret::Source::none) return "{}";
       return (secret.source == Secret::Source::file ? "{file: " : "{env: ") + yaml_scalar(secret.name) + "}";
     }
+    case Kind::anything: return format_anything(static_cast<const Anything*>(object)->value);
     case Kind::part: {
       const Part& part = *static_cast<const Part*>(object);
       if (part.empty()) return "{}";

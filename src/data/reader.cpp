@@ -68,6 +68,13 @@ bool read_secret(const Shape& shape, const Value& value, Secret& into, const std
   return true;
 }
 
+// Every text in a value of any form keeps its place.
+bool set_origins(const Value& value, const std::string& path, Reader& reader) {
+  std::string grown = path;
+  walk_values(value, grown, [&](const Value& text, std::string_view at) { reader.origins.set(at, text.at); });
+  return true;
+}
+
 // ---- open places
 
 // Did you mean, or what there is.
@@ -202,6 +209,15 @@ bool check_grammar(const Field& field, std::string_view text, Position at, const
          refuse(reader, reader.problems.sources().inside(at, text, fault.at), path, std::move(fault.message), std::move(fault.hint));
 }
 
+bool check_values(const Field& field, const Value& value, const std::string& path, Reader& reader) {
+  bool good = true;
+  std::string grown = path;
+  walk_values(value, grown, [&](const Value& text, std::string_view at) {
+    good = check_grammar(field, text.text, text.at, std::string(at), reader) && good;
+  });
+  return good;
+}
+
 bool check_rules(const Field& field, const Shape& shape, const Value& value, const void* object, const std::string& path, Reader& reader) {
   using Kind = Shape::Kind;
   auto bounds = [&](long double measure) { return check_bounds(field, shape, measure, value, path, reader); };
@@ -237,6 +253,7 @@ bool check_rules(const Field& field, const Shape& shape, const Value& value, con
       }
       return good;
     }
+    case Kind::anything: return check_values(field, value, path, reader);
     default: return true;
   }
 }
@@ -339,6 +356,7 @@ bool read(const Shape& shape, const Value& value, void* into, const std::string&
     case Kind::named: return read_named(shape, value, into, path, reader);
     case Kind::structure: return read_structure(shape, value, into, path, reader);
     case Kind::secret: return read_secret(shape, value, *static_cast<Secret*>(into), path, reader);
+    case Kind::anything: *static_cast<Anything*>(into) = {value, true}; return set_origins(value, path, reader);
     case Kind::part: return read_part(shape, value, *static_cast<Part*>(into), path, reader);
     default: break;
   }

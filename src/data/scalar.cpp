@@ -143,6 +143,7 @@ std::string expected(const Shape& shape) {
     case Kind::percent: return "a share like 5%";
     case Kind::address: return "an address like host:8080";
     case Kind::secret: return "{file: PATH} or {env: NAME}";
+    case Kind::anything: return "a value";
     case Kind::part: return "a " + std::string(shape.place);
     case Kind::optional: return expected(shape.item());
     case Kind::list: return "a list";

@@ -50,6 +50,7 @@ class SchemaWriter {
       case Kind::address: return pattern(R"(^(unix:.+|.*:\d+)$)");
       case Kind::choice: return choice(shape);
       case Kind::secret: return secret();
+      case Kind::anything: return;
       case Kind::part: return reference(shape.place);
       case Kind::optional: return value(shape.item());
       case Kind::list: return list(shape.item());
@@ -233,6 +234,7 @@ std::string type_text(const Shape& shape) {
     case Kind::percent: return "share";
     case Kind::address: return "address";
     case Kind::secret: return "`{file: }` or `{env: }`";
+    case Kind::anything: return "any value";
     case Kind::part: return std::string(shape.place);
     case Kind::optional: return type_text(shape.item());
     case Kind::list: return "list of " + type_text(shape.item());

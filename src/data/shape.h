@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/duration.h"
+#include "data/anything.h"
 #include "data/part.h"
 #include "data/quantity.h"
 #include "data/value.h"
@@ -76,6 +77,7 @@ struct Shape {
     secret,
     address,
     part,  // one value
+    anything,
     optional,
     list,
     named,     // of `item`

@@ -12,7 +12,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
-#include "data/json_text.h"
+#include "data/json_members.h"
 #include "data/scan.h"
 #include "data/utf8.h"
 
@@ -293,12 +293,6 @@ std::expected<JsonSpan, JsonFault> too_large(const JsonLimits& limits) {
   return std::unexpected(JsonFault{"it is too large", limits.bytes});
 }
 
-bool is_named(std::string_view inside, std::string_view name) {
-  if (inside.find('\\') == std::string_view::npos) return inside == name;
-  std::string decoded;
-  return decode_json_string(inside, decoded) && decoded == name;
-}
-
 }  // namespace
 
 std::expected<JsonSpan, JsonFault> slice(std::string_view text, const JsonLimits& limits) {
@@ -344,9 +338,19 @@ uint32_t JsonSelection::add(std::span<const Step> path) {
   return node;
 }
 
+uint32_t JsonSelection::find(std::span<const Step> path) const {
+  uint32_t node = 0;
+  for (const Step& step : path) {
+    auto found = std::ranges::find_if(nodes_[node].next, [&](const auto& edge) { return edge.first == step; });
+    if (found == nodes_[node].next.end()) return none;
+    node = found->second;
+  }
+  return node;
+}
+
 uint32_t JsonSelection::member(uint32_t node, std::string_view name) const {
   for (const auto& [step, next] : nodes_[node].next)
-    if (!step.is_index && is_named(name, step.name)) return next;
+    if (!step.is_index && json_string_is(name, step.name)) return next;
   return none;
 }
 

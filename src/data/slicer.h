@@ -52,6 +52,8 @@ class JsonSelection {
   };
   // The node that the path leads to; the same for equal paths.
   uint32_t add(std::span<const Step> path);
+  // The same without adding it: `none` when it was never added.
+  uint32_t find(std::span<const Step> path) const;
   size_t size() const { return nodes_.size(); }
 
   static constexpr uint32_t none = ~uint32_t{0};

@@ -29,6 +29,11 @@ class Walk {
       case Kind::text:
         if (const std::string& text = *static_cast<const std::string*>(object); wanted && !text.empty()) see_(field, text, path_);
         return;
+      case Kind::anything:
+        if (!wanted) return;
+        walk_values(static_cast<const Anything*>(object)->value, path_,
+                    [&](const Value& text, std::string_view path) { see_(field, text.text, path); });
+        return;
       case Kind::optional:
         if (shape.count(object) > 0) value(field, shape.item(), shape.at(object, 0));
         return;

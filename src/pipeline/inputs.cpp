@@ -7,6 +7,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "data/json_text.h"
 #include "data/utf8.h"
 #include "http/form.h"
 #include "http/grammar.h"
@@ -125,6 +126,16 @@ bool put_unicode(http::Writer& to, std::string_view text, Input::Encoding encodi
   }
 }
 
+// A value of a call's result, as the text that it is. Lists and objects are none.
+bool append_json_input(http::Writer& to, std::string_view value, Place place) {
+  if (value.front() == '[' || value.front() == '{') return false;
+  if (value.front() != '"') return append_input(to, {value, Input::Encoding::plain}, place);
+  value = value.substr(1, value.size() - 2);
+  if (value.find('\\') == std::string_view::npos) return append_input(to, {value, Input::Encoding::plain}, place);
+  std::string decoded;
+  return data::decode_json_string(value, decoded) && append_input(to, {decoded, Input::Encoding::plain}, place);
+}
+
 bool is_rest(const data::Expression& expression) {
   return expression.alternatives.size() == 1 && expression.alternatives.front().root == Root::parameter &&
          expression.alternatives.front().name == rest_name;
@@ -136,7 +147,10 @@ std::optional<Input> find_input(const data::Operand& operand, const Request& req
   const Exchange& exchange = request.exchange;
   switch (operand.root) {
     case Root::text: return Input{operand.name, Input::Encoding::plain};
-    case Root::parameter: return input_of(exchange.params.find(operand.name), Input::Encoding::path);
+    case Root::call: return request.results == nullptr ? std::nullopt : request.results->find(operand);
+    case Root::parameter:
+      if (std::optional<Input> result = request.results == nullptr ? std::nullopt : request.results->find(operand)) return result;
+      return input_of(exchange.params.find(operand.name), Input::Encoding::path);
     case Root::query: return input_of(http::find_parameter(request.query(), operand.name), Input::Encoding::form);
     case Root::header: return input_of(request.headers.find(operand.name));
     case Root::cookie: return input_of(find_cookie(request.headers, operand.name));
@@ -154,13 +168,22 @@ std::optional<Input> find_input(const data::Expression& expression, const Reques
   std::optional<Input> found;
   for (const data::Operand& operand : expression.alternatives) {
     found = find_input(operand, request);
-    if (found && !found->text.empty()) break;
+    if (found && !found->is_false()) break;
   }
   return found;
 }
 
+bool Input::is_false() const {
+  if (empty()) return true;
+  if (encoding != Encoding::json) return false;
+  if (text == "false" || text == "null") return true;
+  bool container = text.front() == '[' || text.front() == '{';
+  return container && text.find_first_not_of(" \t\r\n", 1) == text.size() - 1;
+}
+
 bool append_input(http::Writer& to, const Input& input, Place place) {
   std::string_view text = input.text;
+  if (input.encoding == Input::Encoding::json) return append_json_input(to, text, place);
   if (place == Place::path && input.encoding == Input::Encoding::path) {  // normalised when it was matched, its escapes stay
     for (char c : text) is_path_char(c) ? put(to, c) : put_percent(to, c);
     return true;
@@ -196,7 +219,7 @@ Filling fill(const data::Template& text, Place place, const Request& request, ht
     const data::Expression& expression = *piece.expression;
     std::optional<Input> input = find_input(expression, request);
     if (!input && place >= Place::text) continue;
-    if (!input || (place == Place::path && input->text.empty() && !is_rest(expression))) return {missing, &expression};
+    if (!input || (place == Place::path && input->empty() && !is_rest(expression))) return {missing, &expression};
     taken += input->text.size();
     if (taken > filled_bytes_max) return {too_long, &expression};
     if (!append_input(to, *input, place)) return {unusable, &expression};

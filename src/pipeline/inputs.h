@@ -16,15 +16,29 @@
 namespace portloom::pipeline {
 
 struct Input {
-  // How the text stands in the request: as it is meant, or with escapes of a path or a form (query) still in it.
-  enum class Encoding : uint8_t { plain, path, form };
+  // How the text stands in the request: as it is meant, or with escapes of a path or a form (query) still in it; or it is a JSON
+  // value of a call's result: a string with its quotes, a number, true or false, a whole object or list.
+  enum class Encoding : uint8_t { plain, path, form, json };
   std::string_view text;  // good until the request's head changes; of a path parameter as long as the exchange
   Encoding encoding = Encoding::plain;
+  // Nothing in it: no text, or the JSON string "".
+  bool empty() const { return text.empty() || (encoding == Encoding::json && text == "\"\""); }
+  // What || passes over (JMESPath): nothing, false, an empty list or object.
+  bool is_false() const;
+};
+
+// Where a request finds the results of calls that were made before it.
+class Results {
+ public:
+  virtual ~Results() = default;
+  // Of an operand that means a call of that composition. Nothing when there is no such call, when it gave no result, or when what is
+  // meant is not there or null.
+  virtual std::optional<Input> find(const data::Operand& operand) const = 0;
 };
 
 // Nothing when it is not there.
 std::optional<Input> find_input(const data::Operand& operand, const Request& request);
-// The first alternative that is there and not empty; else what the last one is.
+// The first alternative that is there and not false; else what the last one is.
 std::optional<Input> find_input(const data::Expression& expression, const Request& request);
 
 // Where a value lands.

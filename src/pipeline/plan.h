@@ -60,6 +60,7 @@ class Plan {
   std::vector<std::unique_ptr<Service>> owned_services;
   std::vector<std::unique_ptr<Policy>> owned_policies;
   std::map<std::string, Service*, std::less<>> services;
+  std::map<std::string, Service*, std::less<>> compositions;
   std::vector<Service*> routes;  // by route index
   std::vector<std::unique_ptr<Entry>> entries;
 

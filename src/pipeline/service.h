@@ -18,13 +18,15 @@
 namespace portloom::pipeline {
 
 struct Exchange;
+class Results;
 
 struct Request : http::Request {
   Request(Exchange& whole, Record::Call& line) : exchange(whole), call(line) {}
   Exchange& exchange;
-  Instant deadline = never;  // ends at the response head; sub-calls may have shorter ones
-  Record::Call& call;        // this call's line in the record
-  uint64_t tried = 0;        // endpoints (bit index % 64) that were asked already: another is preferred
+  Instant deadline = never;          // ends at the response head; sub-calls may have shorter ones
+  Record::Call& call;                // this call's line in the record
+  const Results* results = nullptr;  // of the calls that were made before this one (inputs.h); null: it belongs to no composition
+  uint64_t tried = 0;                // endpoints (bit index % 64) that were asked already: another is preferred
 };
 
 struct Response : http::Response {
