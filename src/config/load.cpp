@@ -67,8 +67,9 @@ Loaded finish(Value root, std::shared_ptr<data::Sources> sources, const Catalogu
     apply_service_defaults(root);
     data::Reader reader{problems, *origins, catalogue.places()};
     bool good = read(data::shape_of<Document>(), root, document.get(), {}, reader);
-    root = Value{};  // a large one is worth having back
     origins->seal();
+    if (!good) check_names(*document, root, *origins, problems);
+    root = Value{};  // a large one is worth having back
     if (good && !problems.failed()) resolve(*document, *origins, problems);
     if (good && !problems.failed()) catalogue.review(*document, problems);
   }

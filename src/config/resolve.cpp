@@ -441,4 +441,17 @@ class Resolver {
 
 void resolve(Document& document, const data::Origins& origins, data::Problems& problems) { Resolver(document, origins, problems).run(); }
 
+void check_names(const Document& document, const data::Value& root, const data::Origins& origins, data::Problems& problems) {
+  data::walk_texts(data::shape_of<Document>(), &document, {}, [&](const data::Field& field, std::string_view text, std::string_view path) {
+    if (field.refers_to.empty() || field.refers_to == "group") return;  // groups have no place of their own: their consumers name them
+    const data::Value::Entry* defined = root.find(std::string(field.refers_to) + "s");
+    std::vector<std::string_view> names;
+    if (defined != nullptr)
+      for (const data::Value::Entry& entry : defined->value.map) names.push_back(entry.key);
+    if (std::find(names.begin(), names.end(), text) != names.end()) return;
+    problems.error(origins.nearest(path), std::string(path), "there is no " + std::string(field.refers_to) + " " + quoted(text),
+                   data::did_you_mean(text, names));
+  });
+}
+
 }  // namespace portloom::config

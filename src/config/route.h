@@ -56,7 +56,7 @@ struct Route {
   void visit(this auto& self, auto& field) {
     using namespace data::rules;
     field("name", self.name, "Its label everywhere. Without it: method and path, \"GET /v1/orders/{id}\".");
-    field("listener", self.listener, "The listener it belongs to; needed once there are two.");
+    field("listener", self.listener, refers_to("listener"), "The listener it belongs to; needed once there are two.");
     field("match", self.match, "Which requests it takes. Who wins does not depend on the order of routes.");
     field("policies", self.policies, "Run after the listener's and the group's, in this order.");
     field("skip", self.skip, "Policies of its listener that it does without, by kind or name.");
@@ -77,7 +77,7 @@ struct ChainUse {
   std::string chain;
   void visit(this auto& self, auto& field) {
     using namespace data::rules;
-    field("chain", self.chain, required, short_form, "A name under `chains`.");
+    field("chain", self.chain, required, short_form, refers_to("chain"), "A name under `chains`.");
   }
 };
 
