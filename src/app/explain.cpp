@@ -20,6 +20,7 @@
 #include "pipeline/redirect.h"
 #include "pipeline/rewrite.h"
 #include "pipeline/split.h"
+#include "policy/rate_limit.h"
 
 namespace portloom::app {
 namespace {
@@ -42,11 +43,12 @@ size_t common_prefix(std::string_view a, std::string_view b) {
 
 class Explainer {
  public:
-  Explainer(const config::Loaded& loaded, const pipeline::RouteTable& table, const Question& question)
+  Explainer(const config::Loaded& loaded, const pipeline::RouteTable& table, const Question& question, const Running& running)
       : loaded_(loaded),
         document_(*loaded.document),
         table_(table),
         question_(question),
+        running_(running),
         plan_(std::make_shared<const pipeline::Snapshot>()) {
     for (const auto& [name, listener] : document_.listeners) listeners_.push_back(name);
   }
@@ -236,6 +238,8 @@ class Explainer {
     data::walk_texts(*part.shape, part.config.get(), part.path, [&](const data::Field& field, std::string_view text, std::string_view) {
       if (field.text == data::Text::expression && note.empty()) note = std::string(field.name) + " is " + found(text);
     });
+    if (part.kind == "rate_limit" && running_.limits != nullptr)
+      if (std::string left = policy::limits_left(part, *running_.limits, *request_); !left.empty()) note += "; " + left;
     return note;
   }
   std::string found(std::string_view text) const {
@@ -319,14 +323,35 @@ class Explainer {
       way.steps.push_back({"usual", "retry: {attempts: 2, causes: [refused, reset]}", {}, {}});
     for (const Part& part : policies) way.steps.push_back(step("service", part));
     static_cast<http::RequestHead&>(*request_) = std::move(before);
-    for (const auto& [address, weight] : service.endpoints)
-      way.endpoints.push_back(address.text() + (weight == 1 ? "" : " weight " + std::to_string(weight)));
-    way.pick = pick(service);
+    way.endpoints = endpoints(name, service);
+    way.pick = pick(service, way.endpoints.size());
     return way;
   }
 
-  static std::string pick(const config::Service& service) {
-    if (service.endpoints.size() == 1) return "the only one";
+  // As they are written; on a running gateway what their names lead to.
+  std::vector<std::string> endpoints(const std::string& name, const config::Service& service) const {
+    std::vector<std::string> texts;
+    auto add = [&texts](const std::string& text, uint32_t weight) {
+      texts.push_back(text + (weight == 1 ? "" : " weight " + std::to_string(weight)));
+    };
+    if (running_.endpoints == nullptr) {
+      for (const auto& [address, weight] : service.endpoints) add(address.text(), weight);
+      return texts;
+    }
+    auto published = running_.endpoints->find(name);
+    if (published == running_.endpoints->end()) return texts;
+    for (const upstream::Instance& one : *published->second->get()) {
+      bool named = !one.host.empty() && !http::Address::parse(one.host);
+      add(one.address.text() + (named ? " of " + one.host : ""), one.weight);
+    }
+    return texts;
+  }
+
+  static std::string pick(const config::Service& service, size_t count) {
+    if (count == 0) return "none: no address is known, 503 no_endpoint";
+    bool named = std::ranges::any_of(service.endpoints,
+                                     [](const auto& one) { return !one.address.is_unix() && !http::Address::parse(one.address.host); });
+    if (count == 1 && !named) return "the only one";
     std::string balance = data::format_value(data::shape_of<config::Balance>(), &service.balance);
     std::string how = balance == "round_robin"     ? ": each in turn"
                       : balance == "random"        ? ": any, by weight"
@@ -340,6 +365,7 @@ class Explainer {
   const config::Document& document_;
   const pipeline::RouteTable& table_;
   const Question& question_;
+  const Running& running_;
   std::vector<std::string> listeners_;
   uint16_t index_ = 0;
   pipeline::Plan plan_;
@@ -373,8 +399,9 @@ std::string policy_text(const data::Part& part) {
   return text.size() <= shown_max ? text : text.substr(0, shown_max) + " …";
 }
 
-Result<Explanation> explain(const config::Loaded& loaded, const pipeline::RouteTable& table, const Question& question) {
-  return Explainer(loaded, table, question).run();
+Result<Explanation> explain(const config::Loaded& loaded, const pipeline::RouteTable& table, const Question& question,
+                            const Running& running) {
+  return Explainer(loaded, table, question, running).run();
 }
 
 }  // namespace portloom::app

@@ -12,6 +12,8 @@
 #include "config/load.h"
 #include "pipeline/router.h"
 #include "pipeline/verdict.h"
+#include "policy/build.h"
+#include "upstream/endpoints.h"
 
 namespace portloom::app {
 
@@ -34,7 +36,7 @@ struct Explanation {
     std::string level;   // listener, route, service; "usual" for what nobody wrote
     std::string policy;  // "timeout: 3s"
     std::string place;
-    std::string note;  // "skipped by the route", "counts by the client's address: 127.0.0.1"
+    std::string note;  // "skipped by the route", "key is the client's address: 127.0.0.1; flood: 41 of 300 left"
   };
   // A service that the request may go to; of a split there are several.
   struct Way {
@@ -68,8 +70,15 @@ struct Explanation {
 
 inline constexpr size_t rules_listed_max = 20;  // of those that are rejected; the nearest ones
 
+// What only a running gateway knows.
+struct Running {
+  const policy::States* limits = nullptr;
+  const upstream::EndpointsByService* endpoints = nullptr;
+};
+
 // `table` was compiled from `loaded`, which has a document. Code::invalid: the question makes no sense, and why.
-Result<Explanation> explain(const config::Loaded& loaded, const pipeline::RouteTable& table, const Question& question);
+Result<Explanation> explain(const config::Loaded& loaded, const pipeline::RouteTable& table, const Question& question,
+                            const Running& running = {});
 
 std::string explain_text(const Explanation& explanation);
 std::string explain_json(const Explanation& explanation);

@@ -90,6 +90,7 @@ TEST(Explain, AQuestionOverTheAdminApi) {
   auto resolver = upstream::Resolver::make({});
   ASSERT_TRUE(resolver.has_value());
   upstream::Directory directory;
+  policy::States states;
   auto blueprint = draw(config::load_text("t.yaml",
                                           "version: 1\nlisteners: {edge: {port: 0}}\nroutes: [{match: {path: \"/a/{id}\"}, to: {response: "
                                           "{status: 200, body: \"{id}\"}}}]\n",
@@ -97,14 +98,14 @@ TEST(Explain, AQuestionOverTheAdminApi) {
                         {}, directory, **resolver);
   ASSERT_TRUE(blueprint.has_value());
   Result<std::string> said =
-      explain_query(**blueprint, "method=GET&url=http%3A%2F%2Fshop.example%2Fa%2F7&header=X-App:%20phone&format=text");
+      explain_query(**blueprint, states, "method=GET&url=http%3A%2F%2Fshop.example%2Fa%2F7&header=X-App:%20phone&format=text");
   ASSERT_TRUE(said.has_value()) << said.error().detail;
   EXPECT_NE(said->find("200, an answer of the gateway's own"), std::string::npos) << *said;
-  said = explain_query(**blueprint, "url=/a/7");
+  said = explain_query(**blueprint, states, "url=/a/7");
   ASSERT_TRUE(said.has_value());
   EXPECT_NE(said->find("\"route\": \"/a/{id}\""), std::string::npos) << *said;
   for (const char* wrong : {"", "method=GET", "url=/a&listener=nope", "url=/a&size=7", "url=a", "url=/a&from=me", "url=/a&header=x"}) {
-    said = explain_query(**blueprint, wrong);
+    said = explain_query(**blueprint, states, wrong);
     ASSERT_FALSE(said.has_value()) << wrong;
     EXPECT_EQ(said.error().code, Code::bad_request);
   }

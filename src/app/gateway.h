@@ -45,7 +45,7 @@ class Gateway final : public admin::Control {
     if (state_ == State::ready) begin_drain();
   }
   Result<void> reload() override;
-  Result<std::string> explain(std::string_view query) override { return explain_query(*blueprint_, query); }
+  Result<std::string> explain(std::string_view query) override { return explain_query(*blueprint_, states_, query); }
   void write_status(std::string& json) override;
   void write_metrics(std::string& page) override {
     metrics_->render(page);

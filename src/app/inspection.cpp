@@ -110,7 +110,7 @@ int Inspection::diff_command() {
   return 0;
 }
 
-Result<std::string> explain_query(const Blueprint& blueprint, std::string_view query) {
+Result<std::string> explain_query(const Blueprint& blueprint, const policy::States& states, std::string_view query) {
   Question question;
   bool json = true;
   std::string wrong;
@@ -133,7 +133,7 @@ Result<std::string> explain_query(const Blueprint& blueprint, std::string_view q
   });
   if (wrong.empty() && question.url.empty()) wrong = "ask with ?method=GET&url=https://HOST/PATH";
   if (!wrong.empty()) return failure(Code::bad_request, Side::client, std::move(wrong));
-  Result<Explanation> said = explain(blueprint.loaded, *blueprint.snapshot->table, question);
+  Result<Explanation> said = explain(blueprint.loaded, *blueprint.snapshot->table, question, {&states, &blueprint.endpoints});
   if (!said) return failure(Code::bad_request, Side::client, std::move(said.error().detail));
   return json ? explain_json(*said) : explain_text(*said);
 }

@@ -39,8 +39,8 @@ class Inspection {
   Question question_;
 };
 
-// `query` is that of GET /explain: method, url, listener, from, header ("Name: value", several), format. Code::invalid: what is wrong with
-// it.
-Result<std::string> explain_query(const Blueprint& blueprint, std::string_view query);
+// With what the limits have left and where names lead just now. `query` is that of GET /explain: method, url, listener, from, header
+// ("Name: value", several), format. Code::invalid: what is wrong with it.
+Result<std::string> explain_query(const Blueprint& blueprint, const policy::States& states, std::string_view query);
 
 }  // namespace portloom::app

@@ -200,7 +200,7 @@ class Resolver {
       }
       if (!captures.some.contains(operand.name)) {
         std::vector<std::string_view> names(captures.some.begin(), captures.some.end());
-        names.insert(names.end(), {"consumer", "tenant", "query", "headers", "cookies", "client"});
+        names.insert(names.end(), {"consumer", "tenant", "query", "headers", "cookies", "client", "request"});
         std::string hint = data::did_you_mean(operand.name, names);
         if (hint.empty() && !captures.some.empty()) hint = "captured: " + captures.list();
         if (operand.name == "rest") hint = "{rest} is what follows a path_prefix";
@@ -219,7 +219,7 @@ class Resolver {
       for (const auto& [name, call] : *calls_) names.push_back(name);
     std::string hint = data::did_you_mean(operand.name, names);
     if (hint.empty())
-      hint = calls_ == nullptr ? "the roots are query, headers, cookies, consumer, tenant and client" : "calls are listed at `calls`";
+      hint = calls_ == nullptr ? "the roots are query, headers, cookies, consumer, tenant, client and request" : "calls are listed at `calls`";
     problems_.error(
         place, std::string(path),
         calls_ == nullptr ? "there is no " + quoted(operand.name) + " with members here" : "there is no call " + quoted(operand.name),

@@ -190,15 +190,24 @@ class Parser {
       if (names[0].name.empty()) return refuse("a name is empty");
       return Operand{kind, std::move(names[0].name), {}, begin};
     }
-    if (root == "client" || root == "consumer") {
-      bool client = root == "client";
-      std::vector<std::string_view> known =
-          client ? std::vector<std::string_view>{"address"} : std::vector<std::string_view>{"name", "tenant", "plan"};
-      if (names.empty() && !client) return Operand{Root::consumer, "name", {}, begin};
-      if (names.size() == 1 && std::find(known.begin(), known.end(), names[0].name) != known.end())
-        return Operand{client ? Root::client : Root::consumer, std::move(names[0].name), {}, begin};
-      std::string hint = names.size() == 1 ? did_you_mean(names[0].name, known) : "";
-      if (hint.empty()) hint = client ? "write client.address" : "write consumer.name, consumer.tenant or consumer.plan";
+    struct Thing {
+      std::string_view name;
+      Root kind;
+      std::vector<std::string_view> members;
+      std::string_view hint;
+    };
+    static const std::array things = {
+        Thing{"client", Root::client, {"address"}, "write client.address"},
+        Thing{"consumer", Root::consumer, {"name", "tenant", "plan"}, "write consumer.name, consumer.tenant or consumer.plan"},
+        Thing{
+            "request", Root::request, {"id", "method", "host", "path"}, "write request.id, request.method, request.host or request.path"}};
+    for (const Thing& thing : things) {
+      if (root != thing.name) continue;
+      if (names.empty() && thing.kind == Root::consumer) return Operand{Root::consumer, "name", {}, begin};
+      if (names.size() == 1 && std::find(thing.members.begin(), thing.members.end(), names[0].name) != thing.members.end())
+        return Operand{thing.kind, std::move(names[0].name), {}, begin};
+      std::string hint = names.size() == 1 ? did_you_mean(names[0].name, thing.members) : "";
+      if (hint.empty()) hint = thing.hint;
       return refuse("there is no " + root + (names.empty() ? " without a member" : "." + names[0].name), std::move(hint));
     }
     if (root == "tenant" && names.empty()) return Operand{Root::tenant, {}, {}, begin};
@@ -239,6 +248,7 @@ std::string in_words(const Operand& operand) {
     case Root::tenant: return "the tenant";
     case Root::client: return "the client's address";
     case Root::call: return "{" + operand.name + path_text(operand.path) + "}";
+    case Root::request: return "the request's " + operand.name;
   }
   return {};
 }

@@ -160,6 +160,11 @@ std::optional<Input> find_input(const data::Operand& operand, const Request& req
                                             : exchange.identity.consumer);
     case Root::tenant: return known(exchange.identity.tenant);
     case Root::client: return known(exchange.client);
+    case Root::request:
+      if (operand.name == "id") return known(exchange.record.id());
+      if (operand.name == "method") return known(request.method_text());
+      if (operand.name == "host") return known(request.host());
+      return known(request.path());
   }
   return std::nullopt;
 }

@@ -120,6 +120,9 @@ class Bench {
                              catalogue);
   }
 
+  const States& states() const { return states_; }
+  const data::Part& part(size_t index) const { return loaded_.document->listeners.find("edge")->policies[index]; }
+
   struct Call {
     explicit Call(Bench& bench, std::string_view method = "GET")
         : exchange(bench.plan_, bench.peer_), request(exchange, exchange.record.call) {

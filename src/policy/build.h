@@ -35,6 +35,12 @@ class States {
     }
     return state;
   }
+  // The one that is kept there; null: none.
+  template <class State>
+  std::shared_ptr<State> find(std::string_view kind, std::string_view place) const {
+    auto kept = kept_.find(std::string(kind) + ' ' + std::string(place));
+    return kept == kept_.end() ? nullptr : std::static_pointer_cast<State>(kept->second);
+  }
   // Drops what no policy uses any more. Call it when the plans before the current ones are gone.
   void forget_unused() {
     std::erase_if(kept_, [](const auto& entry) { return entry.second.use_count() == 1; });

@@ -1,15 +1,19 @@
 // policy/headers.cpp
 //
-// Sets, adds and removes header fields: of the request on its way in, of whatever answer comes back on its way out.
+// Sets, adds and removes header fields: of the request on its way in, of whatever answer comes back on its way out. Values are
+// texts that compute, all of them before anything is changed: a field may be written from its own old value.
 // `add` leaves out a value that is there already, so that a repeated call does not add it twice.
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/text.h"
 #include "http/grammar.h"
 #include "pipeline/exchange.h"
+#include "pipeline/inputs.h"
 #include "policy/field_names.h"
 #include "policy/kind.h"
+#include "policy/refusal.h"
 
 namespace portloom::policy {
 
@@ -42,29 +46,6 @@ bool is_changeable_field(std::string_view name) {
   return http::is_token(name) && !own.contains(http::name_of_field(name));
 }
 
-namespace {
-
-// A text of the configuration without its escapes: "{{" is a brace (DESIGN: braces compute).
-std::string literal(std::string_view text) {
-  std::string plain;
-  for (size_t i = 0; i < text.size(); ++i) {
-    plain += text[i];
-    if (i + 1 < text.size() && text[i] == text[i + 1] && (text[i] == '{' || text[i] == '}')) ++i;
-  }
-  return plain;
-}
-
-bool has_template(std::string_view text) {
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '{') continue;
-    if (i + 1 == text.size() || text[i + 1] != '{') return true;
-    ++i;
-  }
-  return false;
-}
-
-}  // namespace
-
 struct FieldChanges {
   data::Named<std::string> set;
   data::Named<std::string> add;
@@ -72,8 +53,9 @@ struct FieldChanges {
 
   void visit(this auto& self, auto& field) {
     using namespace data::rules;
-    field("set", self.set, valid(is_changeable_field, changeable_field_name), "Fields that have this one value afterwards.");
-    field("add", self.add, valid(is_changeable_field, changeable_field_name), "Values that stand beside those which are there.");
+    field("set", self.set, computes, valid(is_changeable_field, changeable_field_name),
+          "Fields that have this one value afterwards; none where a value that it is made of is missing.");
+    field("add", self.add, computes, valid(is_changeable_field, changeable_field_name), "Values that stand beside those which are there.");
     field("remove", self.remove, valid(is_changeable_field, changeable_field_name),
           "Fields that are taken out, before the others are put in.");
   }
@@ -81,15 +63,83 @@ struct FieldChanges {
     for (const auto* fields : {&set, &add}) {
       std::string_view where = fields == &set ? "set" : "add";
       for (const auto& [name, value] : *fields) {
-        if (has_template(value))
-          checker.error(where, "braces in the value of " + name + " (templates in header fields) are not in this version",
-                        "write {{ for a brace");
-        if (!http::is_field_value(value)) checker.error(where, "the value of " + name + " has characters that no header field may have");
+        std::expected<data::Template, data::TextFault> text = data::Template::parse(value);
+        if (!text) continue;  // has been said
+        for (const data::Template::Piece& piece : text->pieces)
+          if (!http::is_field_value(piece.text))
+            checker.error(where, "the value of " + name + " has characters that no header field may have");
       }
     }
   }
-  bool empty() const { return set.empty() && add.empty() && remove.empty(); }
 };
+
+namespace {
+
+// The same, as it is carried out.
+class FieldChanger {
+ public:
+  explicit FieldChanger(const FieldChanges& written) : remove_(written.remove) {
+    for (const auto& [name, value] : written.set) put(name, value, false);
+    for (const auto& [name, value] : written.add) put(name, value, true);
+  }
+  bool empty() const { return puts_.empty() && remove_.empty(); }
+
+  // Changes `headers`; or, where `strict`, leaves them alone and says which value cannot stand in a field.
+  pipeline::Filling apply(const Request& request, http::Headers& headers, bool strict) const {
+    std::vector<std::optional<Bytes>> values(computing_);
+    size_t next = 0;
+    for (const Put& put : puts_) {
+      if (!put.computes) continue;
+      http::Writer value(128);
+      pipeline::Filling filling = pipeline::fill(*put.computes, pipeline::Place::header, request, value);
+      if (!filling && filling.outcome != pipeline::Filling::Outcome::missing && strict) return filling;
+      if (filling) values[next] = value.finish();
+      ++next;
+    }
+    next = 0;
+    for (const std::string& name : remove_) headers.remove(name);
+    for (const Put& put : puts_) {
+      std::optional<std::string_view> value = put.value;
+      if (put.computes) {
+        const std::optional<Bytes>& filled = values[next++];
+        value = filled ? std::optional(trim(filled->view())) : std::nullopt;
+      }
+      if (!put.beside) headers.remove(put.name);
+      if (value && !(put.beside && has(headers, put.name, *value))) headers.add(put.name, *value);
+    }
+    return {};
+  }
+
+ private:
+  struct Put {
+    std::string name;
+    std::string value;
+    std::optional<data::Template> computes;  // in place of it
+    bool beside;                             // what is there stays
+  };
+  void put(const std::string& name, const std::string& written, bool beside) {
+    data::Template text = *data::Template::parse(written);  // load() has refused anything else
+    if (text.constant()) {
+      std::string value;
+      for (const data::Template::Piece& piece : text.pieces) value += piece.text;
+      puts_.push_back({name, std::string(trim(value)), std::nullopt, beside});
+    } else {
+      puts_.push_back({name, {}, std::move(text), beside});
+      ++computing_;
+    }
+  }
+  static bool has(const http::Headers& headers, std::string_view name, std::string_view value) {
+    for (http::Headers::Field field : headers)
+      if (field.value == value && equals_ignoring_case(field.name, name)) return true;
+    return false;
+  }
+
+  std::vector<std::string> remove_;
+  std::vector<Put> puts_;
+  size_t computing_ = 0;
+};
+
+}  // namespace
 
 struct HeaderFields final : pipeline::Policy {
   struct Config {
@@ -101,12 +151,15 @@ struct HeaderFields final : pipeline::Policy {
     }
   };
 
-  HeaderFields(const Config& config, const data::Part&, const Building&)
-      : request_(literally(config.request)), response_(literally(config.response)) {}
+  HeaderFields(const Config& config, const data::Part&, const Building& building)
+      : request_(config.request), response_(config.response), refusal_("headers", building.config) {}
   std::string_view kind() const override { return "headers"; }
 
   [[clang::coro_wrapper]] Task<Response> call(Request& request, Next next) override {
-    apply(request_, request.headers);
+    if (pipeline::Filling filling = request_.apply(request, request.headers, true); !filling) {
+      refusal_.note(request.exchange.record);
+      return ready(pipeline::refuse(filling));
+    }
     if (response_.empty()) return next(request);
     return with_response(request, next);
   }
@@ -114,33 +167,13 @@ struct HeaderFields final : pipeline::Policy {
  private:
   Task<Response> with_response(Request& request, Next next) {
     Response response = co_await next(request);
-    apply(response_, response.headers);
+    response_.apply(request, response.headers, false);
     co_return response;
   }
 
-  static FieldChanges literally(const FieldChanges& written) {
-    FieldChanges changes;
-    for (const auto& [name, value] : written.set) changes.set.add(name) = literal(value);
-    for (const auto& [name, value] : written.add) changes.add.add(name) = literal(value);
-    changes.remove = written.remove;
-    return changes;
-  }
-
-  static void apply(const FieldChanges& changes, http::Headers& headers) {
-    for (const std::string& name : changes.remove) headers.remove(name);
-    for (const auto& [name, value] : changes.set) headers.set(name, value);
-    for (const auto& [name, value] : changes.add)
-      if (!has(headers, name, trim(value))) headers.add(name, value);
-  }
-
-  static bool has(const http::Headers& headers, std::string_view name, std::string_view value) {
-    for (http::Headers::Field field : headers)
-      if (field.value == value && equals_ignoring_case(field.name, name)) return true;
-    return false;
-  }
-
-  FieldChanges request_;
-  FieldChanges response_;
+  FieldChanger request_;
+  FieldChanger response_;
+  Refusal refusal_;
 };
 
 constinit const Kind headers_kind =

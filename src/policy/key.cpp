@@ -40,4 +40,15 @@ uint64_t Key::of(const pipeline::Request& request) const {
   return hash_of(request.exchange.client, data::Operand::Root::client);
 }
 
+// The hash itself would help to find values that share a counter.
+std::string Key::opaque(const pipeline::Request& request) const {
+  static const uint64_t seed = random_seed();
+  uint64_t key = of(request);
+  uint64_t mixed = XXH3_64bits_withSeed(&key, sizeof key, seed);
+  static constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text = ":";
+  for (int i = 0; i < 8; ++i, mixed >>= 6) text += letters[mixed & 63];  // six bytes: base64 without padding
+  return text + ":";
+}
+
 }  // namespace portloom::policy

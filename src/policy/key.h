@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "data/expression.h"
@@ -18,6 +19,8 @@ class Key {
   explicit Key(std::string_view text);
   // A hash that nobody outside can foresee; equal values of different roots differ. Where nothing is there: the client's address.
   uint64_t of(const pipeline::Request& request) const;
+  // Tells two values apart, and nothing of either: a Byte Sequence (RFC 9651 §3.3.5).
+  std::string opaque(const pipeline::Request& request) const;
 
  private:
   data::Expression expression_;

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "base/random.h"
 #include "base/text.h"
 #include "io/shared.h"
 #include "policy/kind.h"
@@ -25,6 +26,11 @@ using pipeline::Response;
 namespace {
 
 constexpr size_t keys_max = 65'536;  // per limit; beyond, the key that has spent least is forgotten
+
+// Those who were refused together do not come again together: each is told to wait up to a tenth longer, a second at least and
+// ten at most.
+constexpr int64_t jitter_least = 1'000'000'000;
+constexpr int64_t jitter_most = 10'000'000'000;
 
 uint64_t seconds_up(int64_t nanoseconds) { return static_cast<uint64_t>((nanoseconds + 999'999'999) / 1'000'000'000); }
 
@@ -61,6 +67,13 @@ class Counters {
       if (granted) spent.until = until += interval_;
       return allowance(granted, until - now);
     });
+  }
+  // What a request would have left, without counting it.
+  Allowance peek(uint64_t key, int64_t now) {
+    int64_t until = now;
+    spent_.with_known(key, [&](const Spent& spent) { until = std::max(spent.until, now); });
+    bool granted = until - now <= (limit_ - 1) * interval_;
+    return allowance(granted, until - now + (granted ? interval_ : 0));
   }
   // Another limit refused the request: takes back what was just granted.
   Allowance give_back(uint64_t key, int64_t now) {
@@ -112,14 +125,16 @@ struct RateLimit final : pipeline::Policy {
 
   RateLimit(const Config& config, const data::Part& part, const Building& building)
       : key_(config.key),
+        partition_key_(config.partition_key),
         dry_run_(config.dry_run),
         counters_(
             building.states.keep<RateLimitCounters>("rate_limit", building.place.empty() ? part.path : building.place, limits_of(config))),
         refusal_("rate_limit", building.config) {
     for (const LimitConfig& limit : counters_->config.limits) {
-      texts_.push_back({limit.name, limit.name + ": " + std::to_string(limit.requests) + " per " + format_duration(limit.per)});
-      policy_items_ += (policy_items_.empty() ? "\"" : ", \"") + limit.name + "\";q=" + std::to_string(limit.requests);
-      if (limit.per % 1s == Duration{}) policy_items_ += ";w=" + std::to_string(limit.per / 1s);  // whole seconds or nothing
+      std::string item = "\"" + limit.name + "\";q=" + std::to_string(limit.requests);
+      if (limit.per % 1s == Duration{}) item += ";w=" + std::to_string(limit.per / 1s);  // whole seconds or nothing
+      policy_items_ += (policy_items_.empty() ? "" : ", ") + item;
+      texts_.push_back({limit.name, limit.name + ": " + std::to_string(limit.requests) + " per " + format_duration(limit.per), item});
     }
   }
   std::string_view kind() const override { return "rate_limit"; }
@@ -131,7 +146,7 @@ struct RateLimit final : pipeline::Policy {
       if (!granted) note_dry_run(request.exchange.record, allowances);
       return next(request);
     }
-    say(allowances, request.exchange.reply_headers);  // leaves with whatever answer this becomes
+    say(allowances, request);  // leaves with whatever answer this becomes
     if (!granted) return ready(refuse(request, allowances));
     return next(request);
   }
@@ -141,6 +156,7 @@ struct RateLimit final : pipeline::Policy {
   struct Texts {
     std::string name;
     std::string whole;  // for the record: "flood: 300 per 1m"
+    std::string item;   // "flood";q=300;w=60
   };
   size_t count() const { return texts_.size(); }
 
@@ -152,10 +168,18 @@ struct RateLimit final : pipeline::Policy {
       allowances[i] = counters_->counters[i]->spend(key, now);
       granted &= allowances[i].granted;
     }
-    if (!granted)
-      for (size_t i = 0; i < count(); ++i)
-        if (allowances[i].granted) allowances[i] = counters_->counters[i]->give_back(key, now);
-    return granted;
+    if (granted) return true;
+    for (size_t i = 0; i < count(); ++i) {
+      if (allowances[i].granted)
+        allowances[i] = counters_->counters[i]->give_back(key, now);
+      else
+        allowances[i].wait += jitter(allowances[i].wait);
+    }
+    return false;
+  }
+
+  int64_t jitter(int64_t wait) {
+    return static_cast<int64_t>(random_.below(static_cast<uint64_t>(std::clamp(wait / 10, jitter_least, jitter_most))));
   }
 
   size_t first_refused(const Allowances& allowances) const {
@@ -184,15 +208,25 @@ struct RateLimit final : pipeline::Policy {
   }
 
   // Two structured lists (RFC 9651) of String items, to which every limit on the way appends its own.
-  void say(const Allowances& allowances, http::Headers& headers) const {
+  // On its way through, an answer keeps what the service says of limits of its own.
+  void say(const Allowances& allowances, const Request& request) const {
+    http::Headers& headers = request.exchange.reply_headers;
+    std::string partition = partition_key_ ? ";pk=" + key_.opaque(request) : std::string();
     std::string items;
     for (size_t i = 0; i < count(); ++i) {
       items += (items.empty() ? "\"" : ", \"") + texts_[i].name + "\";r=";
       append_number(items, allowances[i].requests);
       items += ";t=";
       append_number(items, std::max<uint64_t>(1, seconds_up(allowances[i].wait)));
+      items += partition;
     }
-    append(headers, "RateLimit-Policy", policy_items_);
+    if (partition.empty()) {
+      append(headers, "RateLimit-Policy", policy_items_);
+    } else {
+      std::string policies;
+      for (const Texts& limit : texts_) policies += (policies.empty() ? "" : ", ") + limit.item + partition;
+      append(headers, "RateLimit-Policy", policies);
+    }
     append(headers, "RateLimit", items);
   }
   static void append(http::Headers& headers, std::string_view name, std::string_view items) {
@@ -202,12 +236,33 @@ struct RateLimit final : pipeline::Policy {
   }
 
   Key key_;
+  bool partition_key_;
   bool dry_run_;
+  Random random_{random_seed()};
   std::shared_ptr<RateLimitCounters> counters_;
   std::vector<Texts> texts_;  // by limit
-  std::string policy_items_;  // "flood";q=300;w=60
+  std::string policy_items_;  // of all
   Refusal refusal_;
 };
+
+std::string limits_left(const data::Part& part, const States& states, const pipeline::Request& request) {
+  const auto* config = part.as<RateLimitConfig>();
+  std::shared_ptr<RateLimitCounters> counters = states.find<RateLimitCounters>("rate_limit", part.path);
+  if (config == nullptr || counters == nullptr || !(counters->config == limits_of(*config))) return {};
+  uint64_t key = Key(config->key).of(request);
+  int64_t now = request.exchange.now().time_since_epoch().count();
+  std::string text;
+  for (size_t i = 0; i < counters->counters.size(); ++i) {
+    const LimitConfig& limit = counters->config.limits[i];
+    Allowance allowance = counters->counters[i]->peek(key, now);
+    text += (text.empty() ? "" : "; ") + limit.name + ": ";
+    if (allowance.granted)
+      text += std::to_string(allowance.requests) + " of " + std::to_string(limit.requests) + " left";
+    else
+      text += "spent, one more in " + std::to_string(seconds_up(allowance.wait)) + "s";
+  }
+  return text;
+}
 
 constinit const Kind rate_limit_kind =
     kind_of<RateLimit>("rate_limit", "Answers 429 once a client, consumer or other key has spent its requests.");

@@ -9,6 +9,7 @@
 
 #include "config/place.h"
 #include "data/shape.h"
+#include "policy/build.h"
 #include "policy/key.h"
 
 namespace portloom::policy {
@@ -36,6 +37,7 @@ struct RateLimitConfig {
   Duration per{};
   std::vector<LimitConfig> limits;
   std::string key = "client.address";
+  bool partition_key = false;
   bool dry_run = false;
 
   void visit(this auto& self, auto& field) {
@@ -46,10 +48,16 @@ struct RateLimitConfig {
     field("limits", self.limits, at_least(1), at_most(limits_max),
           "Several limits in place of `requests` and `per`. A request that one of them refuses is not counted by the others.");
     field("key", self.key, expression, "What a request is counted by. Where it is missing: the client's address.");
+    field("partition_key", self.partition_key,
+          "Tells the client in the fields' pk which counter a request was counted by: an opaque value, another after a restart.");
     field("dry_run", self.dry_run, "Counts, tells log and metrics, and refuses nobody.");
     field.later("store", "on_unavailable");
   }
   void check(data::Checker& checker) const;
 };
+
+// What the limits of `part` (a rate_limit, found in `states` by its path) would have left after this request, which is not counted:
+// "flood: 41 of 300 left". Empty: `states` has no counters for it. Control thread.
+std::string limits_left(const data::Part& part, const States& states, const pipeline::Request& request);
 
 }  // namespace portloom::policy

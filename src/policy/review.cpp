@@ -87,11 +87,14 @@ class Review {
     if (part.kind == "authorize")
       return warn(part, "nobody finds out who calls: `authorize` refuses every request", "write authenticate before it");
     if (part.empty()) return;
-    data::walk_texts(*part.shape, part.config.get(), part.path, [&](const data::Field& field, std::string_view text, std::string_view) {
-      if (field.shape().kind == data::Shape::Kind::list) return;  // the others may be there
-      std::optional<data::Expression> asks = caller_in(field, text);
-      if (asks) asking_.emplace(part.path, Asking{part, in_words(asks->alternatives.front())});
-    });
+    data::walk_texts(*part.shape, part.config.get(), part.path,
+                     [&](const data::Field& field, std::string_view text, std::string_view path) {
+                       if (field.shape().kind == data::Shape::Kind::list) return;  // the others may be there
+                       if (part.kind == "headers" && path.substr(part.path.size()).starts_with(".response"))
+                         return;  // filled in on the way back
+                       std::optional<data::Expression> asks = caller_in(field, text);
+                       if (asks) asking_.emplace(part.path, Asking{part, in_words(asks->alternatives.front())});
+                     });
   }
 
   // An expression that only the caller can fill.

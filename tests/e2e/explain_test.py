@@ -74,6 +74,27 @@ class Explain(Files):
         self.assertTrue(gateway.reload())
         self.assertIn("/o/7/new", admin.get("/explain?url=/orders/7&format=text").body.decode())
 
+    def test_what_limits_have_left_on_a_running_gateway(self):
+        origin = self.origin(ok("x"))
+        gateway = self.gateway(f"""
+            version: 1
+            listeners: {{edge: {{address: "127.0.0.1:0", policies: [{{rate_limit: {{name: flood, requests: 3, per: 1h}}}}]}}}}
+            services: {{shop: {{endpoints: ["localhost:{origin.port}"]}}}}
+            routes: [{{match: {{path_prefix: /}}, to: shop}}]
+            admin: {{address: "127.0.0.1:0"}}
+        """)
+        admin = self.client(gateway, "admin")
+
+        def said():
+            return admin.get("/explain?listener=edge&url=/&format=text").body.decode()
+        self.assertIn("key is the client's address: 127.0.0.1; flood: 2 of 3 left", said())
+        client = self.client(gateway)
+        for _ in range(3):
+            self.assertEqual(client.get().status, 200)
+        self.assertIn("flood: spent, one more in 1200s", said())
+        self.assertIn(f"127.0.0.1:{origin.port} of localhost", said())
+        self.assertIn("flood: 2 of 3 left", admin.get("/explain?listener=edge&url=/&format=text&from=192.0.2.9").body.decode())
+
     def test_routes_and_diff(self):
         shop = self.write("shop.yaml", SHOP)
         self.orders("127.0.0.1:2")
