@@ -74,8 +74,8 @@ void find_endpoints(const config::Loaded& loaded, upstream::Directory& directory
 // Fills one Plan.
 class Builder {
  public:
-  Builder(const Blueprint& blueprint, policy::States& states, Clusters& clusters, pipeline::Plan& plan)
-      : blueprint_(blueprint), document_(*blueprint.loaded.document), states_(states), clusters_(clusters), plan_(plan) {}
+  Builder(const Blueprint& blueprint, policy::States& states, policy::States& own, Clusters& clusters, pipeline::Plan& plan)
+      : blueprint_(blueprint), document_(*blueprint.loaded.document), states_(states), worker_(own), clusters_(clusters), plan_(plan) {}
 
   void build() {
     for (const auto& [name, service] : document_.services) add_service(name, service);
@@ -97,7 +97,8 @@ class Builder {
     return plan_.owned_policies.back().get();
   }
   pipeline::Policy* make(const data::Part& part) {
-    policy::Building building{.place = part.path, .config = blueprint_.loaded.place(part.at), .document = document_, .states = states_};
+    policy::Building building{
+        .place = part.path, .config = blueprint_.loaded.place(part.at), .document = document_, .states = states_, .worker = &worker_};
     std::unique_ptr<pipeline::Policy> policy = policy::make_policy(part, building);
     CHECK(policy != nullptr);
     return own_policy(std::move(policy));
@@ -128,7 +129,8 @@ class Builder {
         name, facts_of(name, service), [&] { return std::make_shared<upstream::Cluster>(std::move(settings), endpoints, random_seed()); });
     plan_.kept.push_back(cluster);
     std::vector<data::Part> written = document_.expand(service.policies);
-    plan_.services[name] = own(std::make_unique<pipeline::Chain>(make_all(written, policy::default_service_policies(written)), *cluster));
+    plan_.services[name] = own(std::make_unique<pipeline::Chain>(
+        make_all(written, policy::default_service_policies(written, &worker_, "services." + name)), *cluster));
   }
 
   // Whatever a cluster depends on: how it is written, what its files hold, and those limits that bound its messages. Where its names lead
@@ -177,6 +179,7 @@ class Builder {
   const Blueprint& blueprint_;
   const config::Document& document_;
   policy::States& states_;
+  policy::States& worker_;
   Clusters& clusters_;
   pipeline::Plan& plan_;
   pipeline::Router* router_ = nullptr;
@@ -226,9 +229,9 @@ void Clusters::forget_unused() {
   std::erase_if(kept_, [](const auto& entry) { return entry.second.cluster.use_count() == 1; });
 }
 
-std::unique_ptr<pipeline::Plan> build_plan(const Blueprint& blueprint, policy::States& states, Clusters& clusters) {
+std::unique_ptr<pipeline::Plan> build_plan(const Blueprint& blueprint, policy::States& states, policy::States& own, Clusters& clusters) {
   auto plan = std::make_unique<pipeline::Plan>(blueprint.snapshot);
-  Builder(blueprint, states, clusters, *plan).build();
+  Builder(blueprint, states, own, clusters, *plan).build();
   return plan;
 }
 

@@ -57,8 +57,9 @@ class Clusters {
   std::map<std::string, Kept, std::less<>> kept_;
 };
 
-// On the worker, while the control thread waits for it (`states` belongs to that thread). Never null. `blueprint` outlives it.
-std::unique_ptr<pipeline::Plan> build_plan(const Blueprint& blueprint, policy::States& states, Clusters& clusters);
+// On the worker, while the control thread waits for it (`states` belongs to that thread, `own` to the worker). Never null. `blueprint`
+// outlives it.
+std::unique_ptr<pipeline::Plan> build_plan(const Blueprint& blueprint, policy::States& states, policy::States& own, Clusters& clusters);
 
 // What a listener's server needs to know.
 server::Door door_of(const Blueprint& blueprint, uint16_t listener, const std::shared_ptr<const io::TicketKeys>& keys);

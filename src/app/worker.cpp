@@ -97,7 +97,7 @@ void Worker::install(const Edition& edition, policy::States& states) {
     sinks_.add(*access_log_);
   }
   if (access_log_) access_log_->use(telemetry::LogRules(edition.blueprint->loaded.document->telemetry.access_log));
-  std::unique_ptr<pipeline::Plan> plan = build_plan(*edition.blueprint, states, clusters_);
+  std::unique_ptr<pipeline::Plan> plan = build_plan(*edition.blueprint, states, states_, clusters_);
   settings_.metrics->shard(settings_.index).use(edition.labels);
   plan->kept.push_back(edition.blueprint);
   pipeline::Plan* old = workplace_.plan;
@@ -118,6 +118,7 @@ void Worker::install(const Edition& edition, policy::States& states) {
   leaving_.push_back(std::move(leaving));
   sweep();
   clusters_.forget_unused();
+  states_.forget_unused();
 }
 
 // Each listener gets its port: the server that has it, or a new one. `rest`: those that nobody wants any more.

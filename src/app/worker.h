@@ -104,6 +104,7 @@ class Worker {
   server::Workplace workplace_;
   telemetry::Fanout sinks_;
   std::unique_ptr<telemetry::AccessLog> access_log_;
+  policy::States states_;  // of policies, where each worker has its own
   Clusters clusters_;
   std::map<size_t, io::Listener> prepared_;  // by listener of the edition to come
   std::vector<std::unique_ptr<server::Server>> servers_;

@@ -41,9 +41,10 @@ std::vector<std::unique_ptr<pipeline::Policy>> default_route_policies(const std:
   return policies;
 }
 
-std::vector<std::unique_ptr<pipeline::Policy>> default_service_policies(const std::vector<data::Part>& written) {
+std::vector<std::unique_ptr<pipeline::Policy>> default_service_policies(const std::vector<data::Part>& written, States* worker,
+                                                                        std::string_view place) {
   std::vector<std::unique_ptr<pipeline::Policy>> policies;
-  if (!has(written, "retry")) policies.push_back(usual_retry());
+  if (!has(written, "retry")) policies.push_back(usual_retry(worker, place));
   return policies;
 }
 

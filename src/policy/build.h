@@ -21,7 +21,7 @@ namespace portloom::policy {
 
 // What policies share process-wide (counters), kept over reloads: a state is found again by its kind and place as long as
 // the configuration there is equal. One object per process. Control thread only, so it needs no lock; the states
-// themselves are used by all workers and see to that.
+// themselves are used by all workers and see to that. Each worker has another, for what is its own.
 class States {
  public:
   // State is made from a Config and has a member `config` to compare with.
@@ -56,6 +56,7 @@ struct Building {
   std::string config;  // "FILE:LINE", for what is said about it
   const config::Document& document;
   States& states;
+  States* worker = nullptr;  // the same for what each worker has for itself; null: it is not kept
 };
 
 // Every kind of all.def, and a look at the order in which they are written.
@@ -67,7 +68,8 @@ std::unique_ptr<pipeline::Policy> make_policy(const data::Part& part, const Buil
 // What a route gets that does not write it itself, outermost, before `written` (its policies, resolved): a timeout of 15 s.
 std::vector<std::unique_ptr<pipeline::Policy>> default_route_policies(const std::vector<data::Part>& written);
 // What a service gets that does not write it itself, before `written` (its policies, expanded): one retry, {attempts: 2,
-// causes: [refused, reset]}.
-std::vector<std::unique_ptr<pipeline::Policy>> default_service_policies(const std::vector<data::Part>& written);
+// causes: [refused, reset]}. `worker` and `place` as in Building.
+std::vector<std::unique_ptr<pipeline::Policy>> default_service_policies(const std::vector<data::Part>& written, States* worker = nullptr,
+                                                                        std::string_view place = {});
 
 }  // namespace portloom::policy

@@ -37,6 +37,6 @@ constexpr Kind kind_of(std::string_view name, std::string_view description) {
 // The built-in defaults (build.h), made without configuration.
 // `config`: "FILE:LINE" of what wants it, if that is written anywhere.
 std::unique_ptr<pipeline::Policy> timeout_after(Duration duration, std::string config = {});
-std::unique_ptr<pipeline::Policy> usual_retry();
+std::unique_ptr<pipeline::Policy> usual_retry(States* worker = nullptr, std::string_view place = {});
 
 }  // namespace portloom::policy

@@ -2,9 +2,11 @@
 //
 // Calls again when an attempt failed in a way that another may not: nobody there, the connection broke, 503. Only what is
 // safe to send twice (RFC 9110 §9.2.2), carries an Idempotency-Key or was never sent; within the deadline, and within a
-// budget, so that retries never multiply the load on a service in trouble. The budget belongs to one place on one worker.
+// budget, so that retries never multiply the load on a service in trouble. The budget belongs to one place on one worker, and is
+// kept over reloads: an instance that dies just after one takes many requests with it at once.
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <optional>
 
 #include "async/agenda.h"
@@ -45,31 +47,45 @@ std::optional<Cause> cause_of(const Error& fault) {
   }
 }
 
-// In each second: at most a share of its requests, and 10 whatever the traffic.
+// Over ten seconds at most a share of the requests; in each second 10 whatever the traffic.
 class Budget {
  public:
-  explicit Budget(double share) : share_(share) {}
+  explicit Budget(double share) : config(share) {}
   void count(Instant now) {
     turn(now);
     ++requests_;
+    ++seconds_[at_].requests;
   }
   bool spend(Instant now) {
     turn(now);
-    if (retries_ >= std::max(floor, share_ * requests_)) return false;
+    if (seconds_[at_].retries >= floor && retries_ >= config * requests_) return false;
     ++retries_;
+    ++seconds_[at_].retries;
     return true;
   }
+  const double config;  // the share
 
  private:
   static constexpr double floor = 10;
+  struct Second {
+    double requests = 0;
+    double retries = 0;
+  };
   void turn(Instant now) {
-    if (now - second_ < 1s) return;
-    second_ = now;
-    requests_ = retries_ = 0;
+    if (now - begun_ < 1s) return;
+    int64_t passed = (now - begun_) / 1s;
+    begun_ += passed * 1s;
+    for (int64_t i = std::min<int64_t>(passed, static_cast<int64_t>(seconds_.size())); i > 0; --i) {
+      at_ = (at_ + 1) % seconds_.size();
+      requests_ -= seconds_[at_].requests;
+      retries_ -= seconds_[at_].retries;
+      seconds_[at_] = {};
+    }
   }
-  double share_;
-  Instant second_{};
-  double requests_ = 0;
+  Instant begun_{};  // of the second that runs
+  std::array<Second, 10> seconds_{};
+  size_t at_ = 0;
+  double requests_ = 0;  // of all
   double retries_ = 0;
 };
 
@@ -100,7 +116,7 @@ struct Retry final : pipeline::Policy {
             "Where the doubling ends. A service that says Retry-After is not asked earlier; if that is longer, its answer is the answer.");
       field("replay", self.replay, at_most(data::Size{1024 * 1024}), "How much of a request's body is kept to be sent again.");
       field("budget", self.budget, at_most(data::Percent{1}),
-            "Retries per request, over all requests of a second on one worker; 10 in a second are always allowed.");
+            "Retries per request, over all requests of the last 10 s on one worker; 10 in a second are always allowed.");
     }
     void check(data::Checker& checker) const {
       for (uint32_t status : statuses)
@@ -109,17 +125,22 @@ struct Retry final : pipeline::Policy {
     }
   };
 
-  explicit Retry(Config config, std::string place = {})
+  // `budget` null: one of its own.
+  explicit Retry(Config config, std::string place = {}, std::shared_ptr<Budget> budget = nullptr)
       : config_(std::move(config)),
         attempt_timeout_(config_.attempt_timeout ? timeout_after(*config_.attempt_timeout, std::move(place)) : nullptr),
-        budget_(config_.budget.fraction) {
+        budget_(budget != nullptr ? std::move(budget) : std::make_shared<Budget>(config_.budget.fraction)) {
     for (Cause cause : config_.causes) causes_[static_cast<size_t>(cause)] = true;
   }
-  Retry(const Config& config, const data::Part&, const Building& building) : Retry(config, building.config) {}
+  Retry(const Config& config, const data::Part& part, const Building& building)
+      : Retry(config, building.config, kept(building.worker, building.place.empty() ? part.path : building.place, config)) {}
+  static std::shared_ptr<Budget> kept(States* worker, std::string_view place, const Config& config) {
+    return worker == nullptr ? nullptr : worker->keep<Budget>("retry", place, config.budget.fraction);
+  }
   std::string_view kind() const override { return "retry"; }
 
   [[clang::coro_wrapper]] Task<Response> call(Request& request, Next next) override {
-    budget_.count(request.exchange.now());
+    budget_->count(request.exchange.now());
     if (config_.attempts >= 2 && !request.upgrade) return repeat(request, next);
     return once(request, next);
   }
@@ -135,7 +156,7 @@ struct Retry final : pipeline::Policy {
       if (!cause || !(is_repeatable(request) || sent_nothing(*response)) || !body.is_there(request, *response)) break;
       std::optional<Duration> wait = wait_before(attempt + 1, *cause, *response);
       Instant now = request.exchange.now();
-      if (!wait || *wait > config_.wait_max || now + *wait >= request.deadline || !budget_.spend(now)) break;
+      if (!wait || *wait > config_.wait_max || now + *wait >= request.deadline || !budget_->spend(now)) break;
       response.reset();  // with its body goes its connection
       Refusal::forget(request.exchange.record);
       request.call.answered = false;
@@ -217,11 +238,14 @@ struct Retry final : pipeline::Policy {
   Config config_;
   std::unique_ptr<pipeline::Policy> attempt_timeout_;  // null: none
   std::array<bool, causes_count> causes_{};
-  Budget budget_;
+  std::shared_ptr<Budget> budget_;
   Random random_{random_seed()};
 };
 
-std::unique_ptr<pipeline::Policy> usual_retry() { return std::make_unique<Retry>(Retry::Config{}); }
+std::unique_ptr<pipeline::Policy> usual_retry(States* worker, std::string_view place) {
+  Retry::Config config;
+  return std::make_unique<Retry>(config, std::string(), Retry::kept(worker, place, config));
+}
 
 constinit const Kind retry_kind = kind_of<Retry>("retry", "Sends a request again when that is safe and likely to help.");
 

@@ -280,6 +280,47 @@ TEST(Retry, TheBudgetBoundsTheRetriesOfASecond) {
   EXPECT_EQ(failing(20), 10u);
 }
 
+TEST(Retry, TheBudgetLooksTenSecondsBack) {
+  Bench bench("[{retry: {attempts: 2, causes: [refused]}}]");
+  for (int second = 0; second < 9; ++second, bench.agenda.pass(1s))
+    for (int i = 0; i < 100; ++i) EXPECT_EQ(bench.get().status, 200);
+  auto failing = [&bench](size_t calls) {
+    bench.service.seen.clear();
+    for (size_t i = 0; i < calls; ++i) {
+      bench.service.script = {refused, refused};
+      (void)bench.get();
+    }
+    return bench.service.seen.size() - calls;
+  };
+  EXPECT_EQ(failing(100), 100u);  // an instance has died, and takes many with it at once
+  EXPECT_EQ(failing(200), 140u);  // 240 are 20 % of 1,200 requests
+  bench.agenda.pass(20s);
+  EXPECT_EQ(failing(20), 10u);
+}
+
+TEST(Retry, TheBudgetOutlivesAReload) {
+  States worker;
+  auto chain_of = [&](Bench& bench, std::unique_ptr<pipeline::Policy>& made) {
+    made = std::move(default_service_policies({}, &worker, "services.shop").front());
+    return pipeline::Chain({made.get()}, bench.service);
+  };
+  Bench bench("[]");
+  std::unique_ptr<pipeline::Policy> first, second;
+  pipeline::Chain before = chain_of(bench, first);
+  for (int i = 0; i < 500; ++i) {
+    Bench::Call call(bench);
+    EXPECT_EQ(bench.answer(call, before).status, 200);
+  }
+  pipeline::Chain after = chain_of(bench, second);
+  first.reset();
+  worker.forget_unused();
+  for (int i = 0; i < 100; ++i) {
+    bench.service.script = {refused};
+    Bench::Call call(bench);
+    EXPECT_EQ(bench.answer(call, after).status, 200) << i;
+  }
+}
+
 TEST(Retry, IsGivenToAServiceThatHasNone) {
   Bench bench("[]");
   data::Part written;
