@@ -219,7 +219,8 @@ class Resolver {
       for (const auto& [name, call] : *calls_) names.push_back(name);
     std::string hint = data::did_you_mean(operand.name, names);
     if (hint.empty())
-      hint = calls_ == nullptr ? "the roots are query, headers, cookies, consumer, tenant, client and request" : "calls are listed at `calls`";
+      hint =
+          calls_ == nullptr ? "the roots are query, headers, cookies, consumer, tenant, client and request" : "calls are listed at `calls`";
     problems_.error(
         place, std::string(path),
         calls_ == nullptr ? "there is no " + quoted(operand.name) + " with members here" : "there is no call " + quoted(operand.name),
