@@ -66,7 +66,7 @@ void whole(benchmark::State& state) {
     if (!span) return state.SkipWithError("not JSON");
     benchmark::DoNotOptimize(span);
   }
-  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * text.size()));
+  state.SetBytesProcessed(static_cast<int64_t>(static_cast<size_t>(state.iterations()) * text.size()));
   state.SetLabel(names[state.range(0)]);
 }
 BENCHMARK(whole)->DenseRange(0, 4);
@@ -83,7 +83,7 @@ void asked(benchmark::State& state) {
     if (!span || !found.back().there()) return state.SkipWithError("not found");
     benchmark::DoNotOptimize(found.data());
   }
-  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * text.size()));
+  state.SetBytesProcessed(static_cast<int64_t>(static_cast<size_t>(state.iterations()) * text.size()));
   state.SetLabel(names[state.range(0)]);
 }
 BENCHMARK(asked)->DenseRange(0, 1);
