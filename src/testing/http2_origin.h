@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "testing/http2_turn.h"
 #include "testing/wire.h"
 
 namespace portloom::testing {
@@ -103,13 +104,7 @@ class Http2Origin {
   void credit(int32_t id, size_t bytes) { nghttp2_session_consume(session_, id, bytes); }
 
   void turn() {
-    if (deaf) return;
-    std::string heard = wire_.take();
-    if (!heard.empty()) nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(heard.data()), heard.size());
-    const uint8_t* data = nullptr;
-    ssize_t size = 0;
-    while ((size = nghttp2_session_mem_send(session_, &data)) > 0)
-      wire_.say({reinterpret_cast<const char*>(data), static_cast<size_t>(size)});
+    if (!deaf) take_turn(session_, wire_);
   }
 
  private:

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "testing/http2_turn.h"
 #include "testing/wire.h"
 
 namespace portloom::testing {
@@ -83,14 +84,7 @@ class Http2Peer {
     uploads_[id].second = !end;
     nghttp2_session_resume_data(session_, id);
   }
-  void turn() {
-    std::string heard = wire_.take();
-    if (!heard.empty()) nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(heard.data()), heard.size());
-    const uint8_t* data = nullptr;
-    ssize_t size = 0;
-    while ((size = nghttp2_session_mem_send(session_, &data)) > 0)
-      wire_.say({reinterpret_cast<const char*>(data), static_cast<size_t>(size)});
-  }
+  void turn() { take_turn(session_, wire_); }
 
  private:
   static Http2Peer& of(void* self) { return *static_cast<Http2Peer*>(self); }
