@@ -15,7 +15,7 @@ class Setup:
     h2: bool = False  # what clients speak; the origin speaks HTTP/1.1
     grpc: bool = False  # clients and origin speak HTTP/2
     own_templates: bool = False
-    field: str = ""  # a header line that every request carries
+    header: str = ""  # a header line that every request carries
     texts: dict = field(default_factory=dict)
 
     @property
@@ -26,7 +26,7 @@ class Setup:
     @property
     def probe(self):
         """Options of the load generator for a few requests that show whether a subject is up."""
-        options = (["--tls", "1"] if self.tls else []) + (["--field", self.field] if self.field else [])
+        options = (["--tls", "1"] if self.tls else []) + (["--field", self.header] if self.header else [])
         return options + (["--path", "/bench.Bench/Unary", "--body-bytes", "1029", "--grpc", "1"] if self.grpc else [])
 
 
@@ -62,7 +62,7 @@ SETUPS = {
     "tls_h2": Setup(tls=True, h2=True, texts=_PLAIN | _TLS | {
         "NGINX_LISTEN": "ssl http2", "HAPROXY_BIND": "ssl crt @CERTIFICATES@/bench.both.pem alpn h2,http/1.1", "ENVOY_CODEC": "HTTP2",
         "ALPN": "h2, http/1.1"}),
-    "policies": Setup(own_templates=True, field="x-api-key: secret", texts=_PLAIN),
+    "policies": Setup(own_templates=True, header="x-api-key: secret", texts=_PLAIN),
     "grpc": Setup(h2=True, grpc=True, own_templates=True, texts=_PLAIN),
     **{f"routes_{count}": Setup(own_templates=True, texts=_PLAIN | {"ROUTES": _routes(count)}) for count in (10, 1_000, 100_000)},
 }

@@ -1,7 +1,7 @@
 """Every YAML block of README.md and docs/, and every file of examples/, is a whole configuration that `portloom check` accepts
 without a warning and that two other parsers read alike: PyYAML (YAML 1.1) and npm's yaml (1.2), where they are installed.
 An example of several files is a folder with a portloom.yaml.
-Relative links lead to files and headings that exist.
+Relative links lead to files and headings that exist. The benchmark rig starts.
 
 By hand: PORTLOOM=build/release/portloom python3 tests/docs/docs_test.py
 """
@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -129,6 +130,13 @@ class Documents(unittest.TestCase):
         for (place, text), value in zip(texts, values, strict=True):
             with self.subTest(place):
                 self.assertEqual(yaml.safe_load(text), value, place)
+
+
+class Benchmarks(unittest.TestCase):
+    def test_the_rig_says_what_it_measures(self) -> None:
+        said = subprocess.run([sys.executable, str(TOP / "bench/run.py"), "--help"], capture_output=True, text=True, check=False)
+        self.assertEqual(said.returncode, 0, said.stderr)
+        self.assertIn("h1_64", said.stdout)
 
 
 class Links(unittest.TestCase):
