@@ -1,6 +1,7 @@
 // app/demo_shop.cpp
 //
-// Seven small stores and the JSON that they answer. POST takes a form, as `curl -d` sends it.
+// Seven small stores and the JSON that they answer, without white space: what is composed of it stands on a line. POST takes a form,
+// as `curl -d` sends it.
 #include "app/demo_shop.h"
 
 #include <algorithm>
@@ -39,10 +40,11 @@ struct User {
   std::string_view name;
   std::string_view mail;
   std::string_view city;
+  std::string_view favourite;  // an item's sku
 };
-constexpr std::array<User, 3> users{{{1, "Ada Brandt", "ada@shop.example", "Hamburg"},
-                                     {2, "Ben Okafor", "ben@shop.example", "Lagos"},
-                                     {3, "Chiara Rossi", "chiara@shop.example", "Torino"}}};
+constexpr std::array<User, 3> users{{{1, "Ada Brandt", "ada@shop.example", "Hamburg", "tea"},
+                                     {2, "Ben Okafor", "ben@shop.example", "Lagos", "lamp"},
+                                     {3, "Chiara Rossi", "chiara@shop.example", "Torino", "chair"}}};
 
 const Item* find_item(std::string_view sku) {
   auto found = std::find_if(items.begin(), items.end(), [&](const Item& item) { return item.sku == sku; });
@@ -73,9 +75,8 @@ std::string_view value_of(std::string_view form, std::string_view name) {
 // Calls `write(JsonWriter&)` for the body.
 Response answer(uint16_t status, auto write) {
   std::string json;
-  JsonWriter writer(json, 2);
+  JsonWriter writer(json);
   write(writer);
-  json += '\n';
   Response response(status);
   response.headers.add(http::Name::content_type, "application/json");
   response.body = http::Body(Bytes::copy(json));
@@ -93,7 +94,8 @@ void write_item(JsonWriter& json, const Item& item, bool with_stock) {
 }
 
 void write_user(JsonWriter& json, const User& user) {
-  json.begin_object().member("id", user.id).member("name", user.name).member("mail", user.mail).member("city", user.city).end_object();
+  json.begin_object().member("id", user.id).member("name", user.name).member("mail", user.mail).member("city", user.city);
+  json.member("favourite", user.favourite).end_object();
 }
 
 // What all seven have in common: /NAME, /NAME/ID, and a POST whose form is read first.
@@ -114,7 +116,7 @@ class Store : public pipeline::Service {
     std::string_view rest = request.path();
     rest.remove_prefix(std::min(rest.find('/', 1), rest.size()));
     if (rest.starts_with('/')) rest.remove_prefix(1);
-    if (request.query() == "slow") co_await sleep_for(2s);
+    if (request.query() == "slow" || is_slow()) co_await sleep_for(2s);
     if (rest.empty()) co_return list(request.query());
     co_return one(rest);
   }
@@ -123,6 +125,7 @@ class Store : public pipeline::Service {
   virtual Response list(std::string_view query) = 0;
   virtual Response one(std::string_view id) = 0;
   virtual Response create(std::string_view) { return wrong(405, "nothing can be added here"); }
+  virtual bool is_slow() const { return false; }
 };
 
 // What has not been taken out yet: the pages, the catalogue and the cart.
@@ -187,11 +190,14 @@ class Orders final : public Store {
                              {1002, 2, "packed", {{find_item("lamp"), 1}}},
                              {1003, 1, "open", {{find_item("notebook"), 3}, {find_item("mug"), 1}}}};
 
-  static void write(JsonWriter& json, const Order& order) {
+  static uint64_t total_of(const Order& order) {
     uint64_t total = 0;
+    for (const Line& line : order.lines) total += line.quantity * line.item->cents;
+    return total;
+  }
+  static void write(JsonWriter& json, const Order& order) {
     json.begin_object().member("id", order.id).member("user", order.user).member("state", order.state).key("items").begin_array();
     for (const Line& line : order.lines) {
-      total += line.quantity * line.item->cents;
       json.begin_object()
           .member("sku", line.item->sku)
           .member("quantity", line.quantity)
@@ -199,14 +205,17 @@ class Orders final : public Store {
           .raw(money(line.item->cents))
           .end_object();
     }
-    json.end_array().key("total").raw(money(total)).member("currency", "EUR").end_object();
+    json.end_array().key("total").raw(money(total_of(order))).member("currency", "EUR").end_object();
   }
+  // Without what is in them.
   Response list(std::string_view query) override {
     std::optional<uint64_t> user = parse_number(value_of(query, "user"));
     return answer(200, [&](JsonWriter& json) {
       json.begin_array();
-      for (const Order& order : orders_)
-        if (!user || *user == order.user) write(json, order);
+      for (const Order& order : orders_) {
+        if (user && *user != order.user) continue;
+        json.begin_object().member("id", order.id).member("state", order.state).key("total").raw(money(total_of(order))).end_object();
+      }
       json.end_array();
     });
   }
@@ -272,16 +281,37 @@ class Payments final : public Store {
   }
 };
 
+// The one that a page can do without, with a switch for how it answers: POST answer=well, off, slow or flaky.
 class Recommendations final : public Store {
+  enum class Answer : uint8_t { well, off, slow, flaky };
+  static constexpr std::array<std::pair<std::string_view, Answer>, 4> modes{
+      {{"well", Answer::well}, {"off", Answer::off}, {"slow", Answer::slow}, {"flaky", Answer::flaky}}};
+  Answer answer_ = Answer::well;
+  uint64_t asked_ = 0;
+
+  bool is_slow() const override { return answer_ == Answer::slow; }
   Response list(std::string_view) override { return one("1"); }
   Response one(std::string_view id) override {
+    if (answer_ == Answer::off) return wrong(503, "switched off");
+    if (answer_ == Answer::flaky && asked_++ % 2 == 0) return wrong(503, "every second answer is this one");
     const User* user = find_user(id);
     if (user == nullptr) return wrong(404, "no such user");
     return answer(200, [&](JsonWriter& json) {
-      json.begin_object().member("user", user->id).key("items").begin_array();
-      for (size_t i = 0; i < 2; ++i) write_item(json, items[(user->id + i) % items.size()], false);
-      json.end_array().end_object();
+      json.begin_array();
+      for (size_t i = 0; i < 2; ++i) {
+        const Item& item = items[(user->id + i) % items.size()];
+        json.begin_object().member("sku", item.sku).key("price").raw(money(item.cents)).end_object();
+      }
+      json.end_array();
     });
+  }
+  Response create(std::string_view form) override {
+    std::string_view wanted = value_of(form, "answer");
+    auto found = std::find_if(modes.begin(), modes.end(), [&](const auto& one) { return one.first == wanted; });
+    if (found == modes.end()) return wrong(422, "answer is one of well, off, slow and flaky");
+    answer_ = found->second;
+    asked_ = 0;
+    return answer(200, [&](JsonWriter& json) { json.begin_object().member("answer", wanted).end_object(); });
   }
 };
 
@@ -291,7 +321,7 @@ class Notifications final : public Store {
     const User* user = find_user(id);
     if (user == nullptr) return wrong(404, "no such user");
     return answer(200, [&](JsonWriter& json) {
-      json.begin_array().begin_object().member("to", user->mail).member("text", "Your order is on its way.").member("read", false);
+      json.begin_array().begin_object().member("text", "Your order is on its way.").member("read", false);
       json.end_object().end_array();
     });
   }
