@@ -19,8 +19,8 @@ constexpr Duration expiry_warning = 24h * 14;
 
 class MaterialLoader {
  public:
-  MaterialLoader(const config::Loaded& loaded, Materials& into)
-      : loaded_(loaded), document_(*loaded.document), into_(into), problems_(*loaded.sources) {}
+  MaterialLoader(const config::Loaded& loaded, const Materials* in_force, Materials& into)
+      : loaded_(loaded), document_(*loaded.document), in_force_(in_force), into_(into), problems_(*loaded.sources) {}
 
   data::Problems& run() {
     for (const auto& [name, listener] : document_.listeners)
@@ -103,7 +103,10 @@ class MaterialLoader {
     }
     parsed->key = std::move(*key);
     WallTime now = std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
-    if (parsed->ends < now)
+    std::string fingerprint = io::fingerprint_of(*parsed->chain.front());
+    if (parsed->ends < now && in_force_ != nullptr && !in_force_->certificates.contains(fingerprint))
+      error(path + ".cert", "the certificate in " + cert + " has expired", "the one in force stays until there is a valid one");
+    else if (parsed->ends < now)
       warning(path + ".cert", "the certificate in " + cert + " has expired");
     else if (parsed->ends < now + expiry_warning)
       warning(path + ".cert", "the certificate in " + cert + " expires within 14 days");
@@ -116,6 +119,7 @@ class MaterialLoader {
       else if (der)
         parsed->ocsp = std::move(*der);
     }
+    into_.certificates.insert(std::move(fingerprint));
     return std::make_shared<const io::Certificate>(std::move(*parsed));
   }
 
@@ -190,6 +194,7 @@ class MaterialLoader {
 
   const config::Loaded& loaded_;
   const config::Document& document_;
+  const Materials* in_force_;  // null: at start
   Materials& into_;
   data::Problems problems_;
   static constexpr uint64_t digest_begin = 0xcbf29ce484222325;
@@ -199,10 +204,10 @@ class MaterialLoader {
 
 }  // namespace
 
-Materials load_materials(config::Loaded& loaded) {
+Materials load_materials(config::Loaded& loaded, const Materials* in_force) {
   Materials materials;
   if (!loaded) return materials;
-  MaterialLoader loader(loaded, materials);
+  MaterialLoader loader(loaded, in_force, materials);
   data::Problems& problems = loader.run();
   bool failed = problems.failed();
   for (data::ConfigProblem& problem : problems.take()) loaded.problems.push_back(std::move(problem));

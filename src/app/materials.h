@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,9 +21,11 @@ struct Materials {
   std::map<std::string, std::shared_ptr<const io::TlsClientMaterial>, std::less<>> services;  // those that speak TLS
   std::map<std::string, uint64_t, std::less<>> digests;  // of the files of those: another one when a file holds something else
   std::vector<std::string> files;                        // what was asked for, read or not
+  std::set<std::string> certificates;                    // fingerprints of ours
 };
 
-// Adds what is wrong to `loaded`; after an error it holds no document.
-Materials load_materials(config::Loaded& loaded);
+// Adds what is wrong to `loaded`; after an error it holds no document. A certificate that has expired is a warning at start and
+// where it is in force already; one that is to replace what `in_force` has is an error: what works is not given up for it.
+Materials load_materials(config::Loaded& loaded, const Materials* in_force = nullptr);
 
 }  // namespace portloom::app

@@ -45,7 +45,7 @@ std::pair<config::Loaded, Materials> Gateway::load_configuration() {
   std::string before = fingerprint(watched_);
   config::Loaded loaded = settings_.inline_text.empty() ? config::load(settings_.files, catalogue_)
                                                         : config::load_text("command line", settings_.inline_text, catalogue_);
-  Materials materials = load_materials(loaded);
+  Materials materials = load_materials(loaded, blueprint_ ? &blueprint_->materials : nullptr);
   watched_ = settings_.files;
   watched_.insert(watched_.end(), loaded.watched.begin(), loaded.watched.end());
   watched_.insert(watched_.end(), materials.files.begin(), materials.files.end());

@@ -131,31 +131,29 @@ struct TlsClientMaterial {
   std::vector<std::string> protocols = {"http/1.1"};
 };
 
-class TlsClientContext {
+class TlsClientContext : public std::enable_shared_from_this<TlsClientContext> {
  public:
-  // Whom we talk to: its name and the session to resume. Lives as long as the context.
+  // Whom we talk to: its name and the session to resume. Its connections keep it, and it keeps the context.
   struct Peer {
+    std::shared_ptr<TlsClientContext> context;
     std::string name;  // SNI and what the certificate is checked against; an address is checked and not sent
     std::unique_ptr<SSL_SESSION, Freed<SSL_SESSION_free>> session;
   };
   static Result<std::shared_ptr<TlsClientContext>> make(std::shared_ptr<const TlsClientMaterial> material);
-  // By endpoint, whose host name as written is `host`.
-  Peer& peer(const std::string& endpoint, std::string_view host);
+  // An endpoint whose host name as written is `host`.
+  std::shared_ptr<Peer> peer(std::string_view host);
 
  private:
-  friend Task<Result<Socket>> connect_tls(Socket raw, std::shared_ptr<TlsClientContext> context, TlsClientContext::Peer& peer,
-                                          Instant deadline, TlsFacts& facts);
+  friend Task<Result<Socket>> connect_tls(Socket raw, std::shared_ptr<Peer> peer, Instant deadline, TlsFacts& facts);
   explicit TlsClientContext(std::shared_ptr<const TlsClientMaterial> material) : material_(std::move(material)) {}
   static int keep_session(SSL* ssl, SSL_SESSION* session);
 
   std::shared_ptr<const TlsClientMaterial> material_;
   ContextPointer context_;
-  std::map<std::string, Peer, std::less<>> peers_;
 };
 
 // Makes one connection's handshake. By `deadline`, else Code::connect_timeout; Code::refused with what is wrong with the
 // other's certificate, or its alert; Code::reset or closed when it went away.
-Task<Result<Socket>> connect_tls(Socket raw, std::shared_ptr<TlsClientContext> context, TlsClientContext::Peer& peer, Instant deadline,
-                                 TlsFacts& facts);
+Task<Result<Socket>> connect_tls(Socket raw, std::shared_ptr<TlsClientContext::Peer> peer, Instant deadline, TlsFacts& facts);
 
 }  // namespace portloom::io

@@ -57,10 +57,9 @@ Result<std::shared_ptr<TlsClientContext>> TlsClientContext::make(std::shared_ptr
   return made;
 }
 
-TlsClientContext::Peer& TlsClientContext::peer(const std::string& endpoint, std::string_view host) {
-  auto [entry, fresh] = peers_.try_emplace(endpoint);
-  if (fresh) entry->second.name = material_->server_name.empty() ? std::string(host) : material_->server_name;
-  return entry->second;
+std::shared_ptr<TlsClientContext::Peer> TlsClientContext::peer(std::string_view host) {
+  std::string name = material_->server_name.empty() ? std::string(host) : material_->server_name;
+  return std::make_shared<Peer>(Peer{.context = shared_from_this(), .name = std::move(name), .session = nullptr});
 }
 
 // A ticket came, with TLS 1.3 at any time behind the handshake.
@@ -71,36 +70,36 @@ int TlsClientContext::keep_session(SSL* ssl, SSL_SESSION* session) {
   return 1;
 }
 
-Task<Result<Socket>> connect_tls(Socket raw, std::shared_ptr<TlsClientContext> context, TlsClientContext::Peer& peer, Instant deadline,
-                                 TlsFacts& facts) {
-  if (peer.name.empty() && context->material_->authorities != nullptr)
+Task<Result<Socket>> connect_tls(Socket raw, std::shared_ptr<TlsClientContext::Peer> peer, Instant deadline, TlsFacts& facts) {
+  const TlsClientContext* context = peer->context.get();
+  if (peer->name.empty() && context->material_->authorities != nullptr)
     co_return failure(Code::invalid, Side::gateway, "TLS: there is no name to check the certificate against");
   SSL* ssl = SSL_new(context->context_.get());
   if (ssl == nullptr) co_return tls_failure(Code::exhausted, Side::gateway, "cannot make a TLS connection");
   SSL_set_connect_state(ssl);
-  auto secure = std::make_unique<SecureChannel>(ssl, raw.channel(), context);
-  SSL_set_app_data(ssl, &peer);
+  auto secure = std::make_unique<SecureChannel>(ssl, raw.channel(), peer);
+  SSL_set_app_data(ssl, peer.get());
   bool named = true;
-  if (is_address(peer.name)) {
-    named = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), peer.name.c_str()) == 1;
-  } else if (!peer.name.empty()) {
+  if (is_address(peer->name)) {
+    named = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), peer->name.c_str()) == 1;
+  } else if (!peer->name.empty()) {
     SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    named = SSL_set1_host(ssl, peer.name.c_str()) == 1 && SSL_set_tlsext_host_name(ssl, peer.name.c_str()) == 1;
+    named = SSL_set1_host(ssl, peer->name.c_str()) == 1 && SSL_set_tlsext_host_name(ssl, peer->name.c_str()) == 1;
   }
-  if (!named) co_return tls_failure(Code::invalid, Side::gateway, "TLS: " + peer.name + " is no host name");
-  if (peer.session) SSL_set_session(ssl, peer.session.get());
+  if (!named) co_return tls_failure(Code::invalid, Side::gateway, "TLS: " + peer->name + " is no host name");
+  if (peer->session) SSL_set_session(ssl, peer->session.get());
   Result<void> shaken = co_await shake_hands(raw, *secure, Side::upstream, deadline);
   if (!shaken) {
     Error error = std::move(shaken.error());
-    peer.session.reset();  // whatever was wrong, the next one begins anew
+    peer->session.reset();  // whatever was wrong, the next one begins anew
     if (error.code == Code::request_timeout) error.code = Code::connect_timeout;
     if (error.code == Code::bad_request) error.code = Code::refused;
     if (long result = SSL_get_verify_result(ssl); result != X509_V_OK && context->material_->authorities != nullptr)
-      error.detail = "TLS: " + verdict_of(result, peer.name);
+      error.detail = "TLS: " + verdict_of(result, peer->name);
     co_return std::unexpected(std::move(error));
   }
   facts = facts_of(ssl);
-  facts.server_name = peer.name;
+  facts.server_name = peer->name;
   co_return stand_on(std::move(raw), std::move(secure));
 }
 

@@ -86,16 +86,19 @@ Task<void> serve(Listener* listener, std::shared_ptr<TlsServerContext> context, 
   end->done = true;
 }
 
-Task<void> call(Address address, std::shared_ptr<TlsClientContext> context, std::string host, End* end) {
+Task<void> call_peer(Address address, std::shared_ptr<TlsClientContext::Peer> peer, End* end) {
   Result<Socket> raw = co_await connect(address);
   EXPECT_TRUE(raw.has_value());
-  Result<Socket> socket =
-      co_await connect_tls(std::move(*raw), context, context->peer(address.text(), host), Agenda::current().now() + 10s, end->facts);
+  Result<Socket> socket = co_await connect_tls(std::move(*raw), peer, Agenda::current().now() + 10s, end->facts);
   if (socket)
     end->socket = std::move(*socket);
   else
     end->error = std::move(socket.error());
   end->done = true;
+}
+
+[[clang::coro_wrapper]] Task<void> call(Address address, std::shared_ptr<TlsClientContext> context, std::string host, End* end) {
+  return call_peer(address, context->peer(host), end);
 }
 
 Task<void> say(Socket* socket, std::string text, bool* done) {

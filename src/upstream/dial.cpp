@@ -8,13 +8,9 @@
 
 namespace portloom::upstream {
 
-Dialer::Dialer(Target target, std::shared_ptr<io::TlsClientContext> tls, std::string_view protocol)
-    : address_(std::move(target.address)), text_(address_.text()), tls_(std::move(tls)), protocol_(protocol) {
-  if (tls_ != nullptr) peer_ = &tls_->peer(target.host + " " + text_, target.host);
-}
-
-Dialer::~Dialer() {
-  if (tls_ != nullptr) peer_->session.reset();
+Dialer::Dialer(Target target, const std::shared_ptr<io::TlsClientContext>& tls, std::string_view protocol)
+    : address_(std::move(target.address)), text_(address_.text()), protocol_(protocol) {
+  if (tls != nullptr) peer_ = tls->peer(target.host);
 }
 
 Task<Result<io::Socket>> Dialer::dial(Instant deadline, std::string header) const {
@@ -24,7 +20,7 @@ Task<Result<io::Socket>> Dialer::dial(Instant deadline, std::string header) cons
     bool said = co_await (*socket)->send(Bytes::copy(header), {}, deadline);
     if (!said) *socket = failure(Code::reset, Side::upstream, text_ + " does not take the PROXY header");
   }
-  if (*socket && tls_ != nullptr) *socket = co_await secured(std::move(**socket), deadline);
+  if (*socket && peer_ != nullptr) *socket = co_await secured(std::move(**socket), deadline);
   if (*socket) co_return std::move(**socket);
   Error error = std::move(socket->error());
   error.side = error.code == Code::exhausted ? Side::gateway : Side::upstream;
@@ -34,7 +30,7 @@ Task<Result<io::Socket>> Dialer::dial(Instant deadline, std::string header) cons
 
 Task<Result<io::Socket>> Dialer::secured(io::Socket raw, Instant deadline) const {
   io::TlsFacts facts;
-  Result<io::Socket> socket = co_await io::connect_tls(std::move(raw), tls_, *peer_, deadline, facts);
+  Result<io::Socket> socket = co_await io::connect_tls(std::move(raw), peer_, deadline, facts);
   if (!socket) {
     Error error = std::move(socket.error());
     error.detail = text_ + ": " + (error.detail.empty() ? "the TLS handshake failed" : error.detail);

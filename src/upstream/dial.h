@@ -27,23 +27,21 @@ struct Target {
 class Dialer {
  public:
   // `tls` null: it is spoken to in plain text. `protocol`: the ALPN name that it must choose; empty: any or none.
-  Dialer(Target target, std::shared_ptr<io::TlsClientContext> tls, std::string_view protocol);
+  Dialer(Target target, const std::shared_ptr<io::TlsClientContext>& tls, std::string_view protocol);
   Dialer(Dialer&&) = default;
-  ~Dialer();  // lets go of the TLS session that was kept for the next handshake
 
   // By `deadline`, else Code::connect_timeout. Side::upstream, but for what is ours: Code::exhausted. `header` is said before
   // anything else, TLS included: a PROXY header.
   Task<Result<io::Socket>> dial(Instant deadline, std::string header = {}) const;
   const std::string& text() const { return text_; }  // "10.0.0.1:8080"
-  bool secure() const { return tls_ != nullptr; }
+  bool secure() const { return peer_ != nullptr; }
 
  private:
   Task<Result<io::Socket>> secured(io::Socket raw, Instant deadline) const;
 
   io::Address address_;
   std::string text_;
-  std::shared_ptr<io::TlsClientContext> tls_;
-  io::TlsClientContext::Peer* peer_ = nullptr;  // in `tls_`
+  std::shared_ptr<io::TlsClientContext::Peer> peer_;  // null: plain text
   std::string_view protocol_;
 };
 

@@ -287,11 +287,26 @@ class Change(Door):
             self.assertTrue(gateway.said("cannot read " + self.at(name)))
             self.assertEqual(self.serial(gateway), before)
 
-    def test_an_expired_one_is_told_by_its_file(self):
+    def test_an_expired_one_does_not_replace_a_valid_one(self):
         self.authority.issue("a", "a.test")
         gateway = self.start_gateway(self.pair("a"))
+        before = self.serial(gateway)
         self.authority.issue("a", "a.test", days=0)
         self.assertTrue(until(lambda: gateway.reload() and gateway.said(f"the certificate in {self.at('a.pem')} has expired")))
+        self.assertEqual(self.serial(gateway), before)
+        self.authority.issue("a", "a.test")
+        self.assertTrue(gateway.reload())
+        self.assertTrue(until(lambda: self.serial(gateway) != before))
+
+    def test_an_expired_one_serves_where_there_is_no_other(self):
+        self.authority.issue("a", "a.test", days=0)
+        time.sleep(1.1)  # the last second of its life
+        gateway = self.start_gateway(self.pair("a"))
+        self.assertTrue(gateway.said("has expired"))
+        context = self.authority.context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        self.assertEqual(self.ask(self.connect(gateway, "a.test", context)), 200)
 
     def test_tickets_outlast_a_reload(self):
         self.authority.issue("a", "a.test")
