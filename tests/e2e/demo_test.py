@@ -7,12 +7,13 @@ import pty
 import re
 import signal
 import subprocess
+import textwrap
 import threading
 import unittest
 import urllib.error
 import urllib.request
 
-from gateway import PROGRAM, GatewayTest, needs, until
+from gateway import PROGRAM, TOP, GatewayTest, needs, until
 
 LAST = "Ctrl-C ends it.\n"
 WHOLE = ["user", "orders", "favourite", "notifications", "recommendations"]
@@ -144,6 +145,15 @@ class Tour(GatewayTest):
             self.assertEqual(subprocess.run([PROGRAM, "check", demo.file], capture_output=True, text=True).stderr, "")
             self.assertEqual(json.loads(ask(demo.admin + "/status")[1]).get("reload_error", ""), "")
             self.assertEqual(ask(demo.url("/home/1"))[1], page_of(demo.section(1)))
+
+    def test_the_readme_shows_these_pages(self):
+        with open(os.path.join(TOP, "README.md")) as file:
+            readme = file.read()
+        for number in (1, 2):
+            page = textwrap.dedent(re.search(r"^  \{.*?\}\n(?=\n)", self.demo.section(number), re.M | re.S)[0])
+            self.assertIn("```json\n" + page + "```\n", readme)
+        with open(self.demo.file) as file:
+            self.assertIn(re.search(r"^compositions:\n(?: .*\n)+", file.read(), re.M)[0], readme)
 
     @needs("curl")
     def test_the_commands_do_what_it_says(self):
