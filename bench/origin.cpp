@@ -1,8 +1,8 @@
 // origin.cpp
 //
 // The origin behind every subject: HTTP/1.1, keep-alive, pipelining, one thread on epoll. `bench_origin --listen 127.0.0.1:P`
-// answers by the path's last segment: /0, /1k (1,024 bytes), /100k, /10m; anything else is 404. Answers are built once, at
-// start; a request costs one recv and one send. Requests carry no body: it only knows GET.
+// answers by the path's last segment: /0, /1k (1,024 bytes), /100k, /10m, /j1k (1,024 bytes of JSON); anything else is 404. Answers
+// are built once, at start; a request costs one recv and one send. Requests carry no body: it only knows GET.
 
 #include <sys/epoll.h>
 #include <sys/uio.h>
@@ -20,14 +20,30 @@
 namespace bench {
 namespace {
 
-std::string make_answer(std::string_view status, size_t body_bytes) {
+std::string make_answer(std::string_view status, std::string_view type, std::string_view body) {
   std::string answer = "HTTP/1.1 ";
   answer += status;
-  answer += "\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Type: application/octet-stream\r\nContent-Length: ";
-  answer += std::to_string(body_bytes);
-  answer += "\r\n\r\n";
-  answer.append(body_bytes, 'x');
+  answer += "\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Type: ";
+  answer += type;
+  answer += "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n";
+  answer += body;
   return answer;
+}
+
+std::string make_answer(std::string_view status, size_t body_bytes) {
+  return make_answer(status, "application/octet-stream", std::string(body_bytes, 'x'));
+}
+
+// A JSON object of so many bytes, as JSON.stringify would write it again: whoever parses and writes it ends with the same length.
+std::string make_document(size_t bytes) {
+  std::string text = R"({"id":7,"name":"Ada Brandt","active":true,"items":[)";
+  for (int i = 1; text.size() + 80 < bytes; ++i) {
+    if (i > 1) text += ',';
+    text += R"({"sku":"item-)" + std::to_string(i) + R"(","quantity":)" + std::to_string(i) + R"(,"price":12.5})";
+  }
+  text += R"(],"note":")";
+  text.append(bytes - text.size() - 2, 'x');
+  return text + R"("})";
 }
 
 struct Connection {
@@ -115,6 +131,7 @@ class Origin {
     if (name == "1k") return answer_1k_;
     if (name == "100k") return answer_100k_;
     if (name == "10m") return answer_10m_;
+    if (name == "j1k") return answer_j1k_;
     if (name == "0") return answer_0_;
     return not_found_;
   }
@@ -148,6 +165,7 @@ class Origin {
   const std::string answer_1k_ = make_answer("200 OK", 1'024);
   const std::string answer_100k_ = make_answer("200 OK", 102'400);
   const std::string answer_10m_ = make_answer("200 OK", 10'485'760);
+  const std::string answer_j1k_ = make_answer("200 OK", "application/json", make_document(1'024));
   const std::string not_found_ = make_answer("404 Not Found", 0);
 };
 

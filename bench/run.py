@@ -112,6 +112,7 @@ def run_scenario(tools, scenario, origin, chosen, arguments):
                 result = one_round(tools, scenario, subject, origin, requests, attempts, disturbed)
                 if result is not None:
                     figures[subject.name] = result
+            report.derive(scenario, figures)
             rounds.append(figures)
     finally:
         for subject in running:

@@ -73,6 +73,7 @@ class Reading:
 
 def measure_load(tools, scenario, subject, origin, requests):
     """Figures of one round, with `foreign` = the larger share of either core that somebody else used."""
+    scenario = subject.asked(scenario)
     options = {"connections": scenario.connections, "requests": requests, "warmup": max(requests // 20, 2 * scenario.connections * scenario.options.get("streams", 1))}
     if scenario.rps:
         options["rps"] = scenario.rps

@@ -4,7 +4,9 @@ import statistics
 
 from .scenarios import BUDGETS, PEERS, SCENARIOS
 
-_METRICS = ["cpu_us_per_request", "requests_per_second", "p50_us", "p99_us", "bytes_per_connection", "rss_bytes"]
+_METRICS = ["cpu_us_per_request", "requests_per_second", "p50_us", "p99_us", "bytes_per_connection", "rss_bytes", "ratio_node", "ratio_node_http",
+            "ratio_three_plain",
+            "added_p50_us", "added_p99_us"]
 _TITLES = {
     "cpu_us_per_request": "CPU µs/request",
     "requests_per_second": "requests/s",
@@ -12,8 +14,24 @@ _TITLES = {
     "p99_us": "p99 µs",
     "bytes_per_connection": "bytes/connection",
     "rss_bytes": "RSS MB",
+    "ratio_node": "÷ node",
+    "ratio_node_http": "÷ node-http",
+    "ratio_three_plain": "÷ 3 plain",
+    "added_p50_us": "added p50 µs",
+    "added_p99_us": "added p99 µs",
     "ratio_best_peer": "÷ best peer",
 }
+
+
+def derive(scenario, figures):
+    """Adds what the scenario derives to a round's {subject: {metric: value}}, for each subject that composes."""
+    for rule in scenario.derived:
+        for subject in ("portloom-io_uring", "portloom-epoll", "node", "node-http"):
+            against = rule.against.format(engine=subject.rpartition("-")[2])
+            if subject == against or not all(rule.metric in figures.get(name, {}) for name in (subject, against)):
+                continue
+            own, other = figures[subject][rule.metric], figures[against][rule.metric]
+            figures[subject][rule.name] = own - other if rule.less else own / (rule.times * other)
 
 
 def paired(rounds, subject, metric, against):
@@ -45,7 +63,7 @@ def _cell(row):
     if row is None:
         return "–"
     scale = 1e6 if row["metric"] == "rss_bytes" else 1
-    digits = {"cpu_us_per_request": 2, "ratio_best_peer": 2, "rss_bytes": 1}.get(row["metric"], 0)
+    digits = {"cpu_us_per_request": 2, "rss_bytes": 1}.get(row["metric"], 2 if row["metric"].startswith("ratio") else 0)
     median, low, high = (f"{row[part] / scale:,.{digits}f}" for part in ("median", "min", "max"))
     return f"{median} ({low}–{high})"
 
@@ -82,9 +100,9 @@ def print_budgets(scenario, rounds):
             value = statistics.median(values)
             other = {"peer": " ÷ the better of nginx and HAProxy", "": ""}.get(budget.against, f" ÷ {against}")
             verdict = "met" if value <= limit else "MISSED"
-            digits = 2 if against else 0
+            digits = 2 if against or budget.metric.startswith("ratio") else 0
             print(f"  budget {subject}: {budget.metric}{other} = {value:,.{digits}f}, bound {limit:,.{digits}f}: {verdict}")
 
 
 def list_scenarios():
-    return "\n".join(f"  {scenario.name:<10} {scenario.about}" for scenario in SCENARIOS.values())
+    return "\n".join(f"  {scenario.name:<21} {scenario.about}" for scenario in SCENARIOS.values())

@@ -20,6 +20,19 @@ class Scenario:
     setup: str = "plain"
     tool: str = "bench_load"
     options: dict = field(default_factory=dict)  # more for the load tool
+    derived: tuple = ()
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A figure that is made, within a round, of a subject's own and another's: divided by `times` the other's, or less the other's.
+    `against` may hold {engine}: the subject's own."""
+
+    name: str
+    metric: str
+    against: str
+    times: float = 1
+    less: bool = False
 
 
 SCENARIOS = {
@@ -47,6 +60,11 @@ SCENARIOS = {
                    setup=f"routes_{count}") for count in (10, 1_000, 100_000)),
         Scenario("policies_all", "load", 64, "/1k", 1024, 60_000, "every policy on one request, beside the same gateway without any; else as h1_64",
                  setup="policies", options={"field": "x-api-key: secret"}),
+        Scenario("compose_3", "load", 64, "/home", 3110, 30_000, "one answer of three sources of 1 kB, 64 connections", setup="compose",
+                 derived=(Derived("ratio_node", "cpu_us_per_request", "node"), Derived("ratio_node_http", "cpu_us_per_request", "node-http"),
+                          Derived("ratio_three_plain", "cpu_us_per_request", "portloom-plain-{engine}", times=3))),
+        Scenario("compose_3_at_1000", "load", 16, "/home", 3110, 4_000, "the same at 1,000 requests per second: what is added to a call to a source",
+                 rps=1_000, setup="compose", derived=tuple(Derived(f"added_{metric}", metric, "direct", less=True) for metric in ("p50_us", "p99_us"))),
         Scenario("idle_8000", "idle", 8_000, "/1k", 1024, 8_000, "8,000 idle keep-alive connections, one request made on each"),
         Scenario("idle_8000_tls", "idle", 8_000, "/1k", 1024, 8_000, "8,000 idle keep-alive connections over TLS, one request made on each",
                  setup="tls", options={"tls": 1}),
@@ -79,6 +97,10 @@ BUDGETS = [
     Budget(_EVERY_LOAD, "cpu_us_per_request", "forwarder", 1.40, 1.40),
     Budget((*_EVERY_LOAD, "h2_8x32", "tls_h1_64", "tls_h2"), "cpu_us_per_request", "envoy", 0.33, 0.33),
     Budget(("policies_all",), "cpu_us_per_request", "portloom-bare", 1.25, 1.25),
+    Budget(("compose_3",), "ratio_node", "", 0.10, 0.10),
+    Budget(("compose_3",), "ratio_three_plain", "", 0.90, 0.90),
+    Budget(("compose_3_at_1000",), "added_p50_us", "", 100, 100),
+    Budget(("compose_3_at_1000",), "added_p99_us", "", 500, 500),
     Budget(("h1_1",), "p50_us", "forwarder", 1.15, 1.15),
     Budget(("idle_8000",), "bytes_per_connection", "", 1024, 1024),
     Budget(("idle_8000_tls",), "bytes_per_connection", "", 12 * 1024, 12 * 1024),

@@ -5,7 +5,7 @@ subject's template is peers/NAME.SETUP.EXT.in instead, because more differs than
 """
 
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 
@@ -17,6 +17,12 @@ class Setup:
     own_templates: bool = False
     header: str = ""  # a header line that every request carries
     texts: dict = field(default_factory=dict)
+    path: str = "/1k"  # what shows that a subject is up
+    body_bytes: int = 1024
+    part: str = ""  # where answers are composed: one of the parts, for subjects that compose nothing; 1 kB
+
+    def of_part(self):
+        return replace(self, path=self.part, body_bytes=1024)
 
     @property
     def tool(self):
@@ -27,7 +33,7 @@ class Setup:
     def probe(self):
         """Options of the load generator for a few requests that show whether a subject is up."""
         options = (["--tls", "1"] if self.tls else []) + (["--field", self.header] if self.header else [])
-        return options + (["--path", "/bench.Bench/Unary", "--body-bytes", "1029", "--grpc", "1"] if self.grpc else [])
+        return options + ["--path", self.path, "--body-bytes", str(self.body_bytes)] + (["--grpc", "1"] if self.grpc else [])
 
 
 _NGINX_TLS = ("ssl_certificate @CERTIFICATES@/bench.pem; ssl_certificate_key @CERTIFICATES@/bench.key; ssl_protocols TLSv1.2 TLSv1.3; "
@@ -63,7 +69,8 @@ SETUPS = {
         "NGINX_LISTEN": "ssl http2", "HAPROXY_BIND": "ssl crt @CERTIFICATES@/bench.both.pem alpn h2,http/1.1", "ENVOY_CODEC": "HTTP2",
         "ALPN": "h2, http/1.1"}),
     "policies": Setup(own_templates=True, header="x-api-key: secret", texts=_PLAIN),
-    "grpc": Setup(h2=True, grpc=True, own_templates=True, texts=_PLAIN),
+    "grpc": Setup(h2=True, grpc=True, own_templates=True, texts=_PLAIN, path="/bench.Bench/Unary", body_bytes=1029),
+    "compose": Setup(own_templates=True, texts=_PLAIN, path="/home", body_bytes=3110, part="/j1k"),
     **{f"routes_{count}": Setup(own_templates=True, texts=_PLAIN | {"ROUTES": _routes(count)}) for count in (10, 1_000, 100_000)},
 }
 

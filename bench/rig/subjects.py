@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from .setups import SETUPS
@@ -125,17 +126,25 @@ class Origin(Process):
 class Subject:
     """One line of the result table. `command` gives the command line for a port; None in `process` until started."""
 
-    def __init__(self, name, version, command, only=()):
+    def __init__(self, name, version, command, only=(), part=False):
         self.name = name
         self.only = only  # scenarios it is for; empty: all
+        self.part = part  # where the others compose answers it is asked for one of the parts
         self.version = version
         self._command = command
         self.process = None
         self.port = 0
 
+    def asked(self, scenario):
+        """The scenario as this subject is asked."""
+        setup = SETUPS[scenario.setup]
+        if not (self.part and setup.part):
+            return scenario
+        return replace(scenario, path=setup.part, body_bytes=setup.of_part().body_bytes)
+
     def start(self, tools, origin, setup):
         if self._command is None:  # direct: no proxy
-            if setup not in ("plain", "grpc"):
+            if setup not in ("plain", "grpc", "compose"):
                 raise Unavailable(f"the origin cannot do setup '{setup}'")
             self.port = origin.port
             return
@@ -143,7 +152,8 @@ class Subject:
         command = self._command(self.port, origin.port, setup)
         self.process = Process(command, tools.proxy_core, tools.directory / f"{self.name}.log")
         try:
-            self.process.wait_ready(tools, self.port, SETUPS[setup])
+            known = SETUPS[setup]
+            self.process.wait_ready(tools, self.port, known.of_part() if self.part and known.part else known)
         except Unavailable:
             self.process = None
             raise
@@ -185,11 +195,11 @@ def all_subjects(tools):
     found = {}
     missing = {}
 
-    def add(name, program, version, command, only=()):
+    def add(name, program, version, command, only=(), part=False):
         if program is None or shutil.which(str(program)) is None:
             missing[name] = "not found" + (f": {program}" if program else "")
         else:
-            found[name] = Subject(name, version_of([program, *version]), command, only)
+            found[name] = Subject(name, version_of([program, *version]), command, only, part)
 
     def portloom(engine):
         def command(port, origin_port, setup):
@@ -200,6 +210,7 @@ def all_subjects(tools):
             return [tools.portloom, "run", file, "--io", engine, "--workers", "1"]
         add(f"portloom-{engine}", tools.portloom, ["version"], command)
         add(f"portloom-bare-{engine}", tools.portloom, ["version"], bare, ("policies_all",))
+        add(f"portloom-plain-{engine}", tools.portloom, ["version"], command, ("compose_3",), part=True)
 
     def nginx(name, buffers, only=()):
         def command(port, origin_port, setup):
@@ -227,8 +238,13 @@ def all_subjects(tools):
     add("envoy", "envoy", ["--version"],
         lambda port, origin_port, setup: ["envoy", "-c", _configuration(tools, "envoy.yaml", setup, port, origin_port), "--concurrency", "1",
                                           "--disable-hot-restart", "--log-level", "error"])
+    # By fetch it does not come to 1,000 requests per second.
+    for name, means, only in (("node", "fetch", ("compose_3",)), ("node-http", "http", ("compose_3", "compose_3_at_1000"))):
+        add(name, "node", ["--version"],
+            lambda port, origin_port, setup, means=means: ["node", _BENCH / "peers/compose.js", port, origin_port, means], only)
     forwarder("io_uring")
     forwarder("epoll")
-    found["direct"] = Subject("direct", "no proxy", None)
-    order = ["portloom-io_uring", "portloom-epoll", "portloom-bare-io_uring", "portloom-bare-epoll", "nginx", "nginx-large_buffers", "haproxy", "envoy", "forwarder-io_uring", "forwarder-epoll", "direct"]
+    found["direct"] = Subject("direct", "no proxy", None, part=True)
+    order = ["portloom-io_uring", "portloom-epoll", "portloom-bare-io_uring", "portloom-bare-epoll", "portloom-plain-io_uring",
+             "portloom-plain-epoll", "node", "node-http", "nginx", "nginx-large_buffers", "haproxy", "envoy", "forwarder-io_uring", "forwarder-epoll", "direct"]
     return {name: found[name] for name in order if name in found}, missing
