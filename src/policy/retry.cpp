@@ -47,7 +47,8 @@ std::optional<Cause> cause_of(const Error& fault) {
   }
 }
 
-// Over ten seconds at most a share of the requests; in each second 10 whatever the traffic.
+// Over ten seconds at most a share of the requests; 100 whatever the traffic: an instance that dies in the first moment of a
+// load takes with it what was under way there.
 class Budget {
  public:
   explicit Budget(double share) : config(share) {}
@@ -58,7 +59,7 @@ class Budget {
   }
   bool spend(Instant now) {
     turn(now);
-    if (seconds_[at_].retries >= floor && retries_ >= config * requests_) return false;
+    if (retries_ >= std::max(floor, config * requests_)) return false;
     ++retries_;
     ++seconds_[at_].retries;
     return true;
@@ -66,7 +67,7 @@ class Budget {
   const double config;  // the share
 
  private:
-  static constexpr double floor = 10;
+  static constexpr double floor = 100;
   struct Second {
     double requests = 0;
     double retries = 0;
@@ -116,7 +117,7 @@ struct Retry final : pipeline::Policy {
             "Where the doubling ends. A service that says Retry-After is not asked earlier; if that is longer, its answer is the answer.");
       field("replay", self.replay, at_most(data::Size{1024 * 1024}), "How much of a request's body is kept to be sent again.");
       field("budget", self.budget, at_most(data::Percent{1}),
-            "Retries per request, over all requests of the last 10 s on one worker; 10 in a second are always allowed.");
+            "Retries per request, over all requests of the last 10 s on one worker; 100 in that time are always allowed.");
     }
     void check(data::Checker& checker) const {
       for (uint32_t status : statuses)

@@ -128,14 +128,21 @@ size_t Balancer::choose(uint64_t tried, Instant now) {
 size_t Balancer::pick(uint64_t& tried, Instant now) {
   size_t count = loads_.size();
   size_t index = count == 1 ? 0 : choose(tried, now);
-  bool in_turn = method_ == config::Balance::round_robin;
-  for (size_t step = 0; step < count && !fits(index, tried, now); ++step) index = in_turn ? next_in_turn() : (index + 1) % count;
+  if (method_ == config::Balance::round_robin)
+    for (size_t step = 1; step < count && !fits(index, tried, now); ++step) index = next_in_turn();
+  for (size_t step = 0; step < count && !fits(index, tried, now); ++step) index = (index + 1) % count;
   if (!fits(index, tried, now))  // none does: then any that this request has not tried
     for (size_t step = 0; step < count && (tried & bit(index)) != 0; ++step) index = (index + 1) % count;
   tried |= bit(index);
   Load& picked = *loads_[index];
   if (picked.unreachable) picked.avoided_until = now + avoided_for;  // this request tries it, and no other meanwhile
   return index;
+}
+
+bool Balancer::has_other(uint64_t tried, Instant now) const {
+  for (size_t index = 0; index < loads_.size(); ++index)
+    if (fits(index, tried, now)) return true;
+  return false;
 }
 
 void Balancer::measure(Load& load, Duration took, Instant now) {
@@ -151,18 +158,24 @@ void Balancer::measure(Load& load, Duration took, Instant now) {
 Stopwatch::~Stopwatch() {
   if (!running_) return;
   Instant now = Agenda::current().now();
-  if (static_cast<float>((now - begun_).count()) > load_.latency) Balancer::measure(load_, now - begun_, now);
+  if (static_cast<float>((now - begun_).count()) > load_->latency) Balancer::measure(*load_, now - begun_, now);
 }
 
 void Stopwatch::answered(uint16_t status, Instant now) {
   running_ = false;
   bool pushed_back = status == 429 || status == 503;
-  Balancer::measure(load_, pushed_back ? std::max(now - begun_, Balancer::penalty) : now - begun_, now);
+  Balancer::measure(*load_, pushed_back ? std::max(now - begun_, Balancer::penalty) : now - begun_, now);
 }
 
 void Stopwatch::failed(Instant now) {
   running_ = false;
-  Balancer::measure(load_, std::max(now - begun_, Balancer::penalty), now);
+  Balancer::measure(*load_, std::max(now - begun_, Balancer::penalty), now);
+}
+
+void Stopwatch::begin(Load& load, Instant now) {
+  load_ = &load;
+  begun_ = now;
+  running_ = true;
 }
 
 }  // namespace portloom::upstream

@@ -34,6 +34,8 @@ class Balancer {
   // The index of one, weighted: not one in `tried` (bit index % 64), and one that could be reached lately, where there is one.
   // Adds it to `tried`. There is at least one endpoint.
   size_t pick(uint64_t& tried, Instant now);
+  // There is one that is not in `tried` and could be reached lately: what pick() gives then.
+  bool has_other(uint64_t tried, Instant now) const;
 
   // What a call took until the answer's head, or until it failed.
   static void measure(Load& load, Duration took, Instant now);
@@ -65,15 +67,17 @@ class Balancer {
 // Measures one call; made when the endpoint has been picked. A call that is dropped without an answer took at least so long.
 class Stopwatch {
  public:
-  Stopwatch(Load& load, Instant begun) : load_(load), begun_(begun) {}
+  Stopwatch(Load& load, Instant begun) : load_(&load), begun_(begun) {}
   Stopwatch(const Stopwatch&) = delete;
   ~Stopwatch();
   void answered(uint16_t status, Instant now);
   // Not by the client's doing, nor ours.
   void failed(Instant now);
+  // The next one, for the same call; what came before it is measured.
+  void begin(Load& load, Instant now);
 
  private:
-  Load& load_;
+  Load* load_;
   Instant begun_;
   bool running_ = true;
 };

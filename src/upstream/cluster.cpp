@@ -137,13 +137,18 @@ Task<Result<std::unique_ptr<http::ClientConnection>>> Cluster::connect(Endpoint&
   co_return std::make_unique<http::ClientConnection>(std::move(*socket), client_);
 }
 
-Response Cluster::not_reached(Endpoint& endpoint, Stopwatch& stopwatch, Request& request, Error error) {
-  if (error.side == Side::upstream) {
-    endpoint.unreachable = true;
-    endpoint.avoided_until = request.exchange.now() + Balancer::avoided_for;
-    stopwatch.failed(request.exchange.now());
-  }
-  return pipeline::deny(std::move(error));
+// Nothing of the request was sent, so this is no repetition that could do harm or that a budget should bound: an endpoint that
+// was missed once is passed over by everybody for a while.
+Endpoint* Cluster::another(Endpoint& endpoint, Stopwatch& stopwatch, Request& request, const Error& error, int missed) {
+  if (error.side != Side::upstream) return nullptr;
+  Instant now = request.exchange.now();
+  endpoint.unreachable = true;
+  endpoint.avoided_until = now + Balancer::avoided_for;
+  stopwatch.failed(now);
+  if (missed >= missed_max || !balancer_.has_other(request.tried, now)) return nullptr;
+  Endpoint& next = pick(request);
+  stopwatch.begin(next, now);
+  return &next;
 }
 
 Task<Response> Cluster::call(Request& request) {
@@ -156,16 +161,21 @@ Task<Response> Cluster::call(Request& request) {
 }
 
 Task<Response> Cluster::call_http1(Request& request) {
-  Endpoint& endpoint = pick(request);
-  Stopwatch stopwatch(endpoint, request.exchange.now());
+  Endpoint* endpoint = &pick(request);
+  Stopwatch stopwatch(*endpoint, request.exchange.now());
+  int missed = 0;
   while (true) {
-    auto lease = std::make_unique<Lease>(endpoint);
-    std::unique_ptr<http::ClientConnection> connection = pooled(endpoint);
+    auto lease = std::make_unique<Lease>(*endpoint);
+    std::unique_ptr<http::ClientConnection> connection = pooled(*endpoint);
     bool kept_alive = connection != nullptr;
     if (!kept_alive) {
-      Result<std::unique_ptr<http::ClientConnection>> fresh = co_await connect(endpoint, request);
-      if (!fresh) co_return not_reached(endpoint, stopwatch, request, std::move(fresh.error()));
-      endpoint.unreachable = false;
+      Result<std::unique_ptr<http::ClientConnection>> fresh = co_await connect(*endpoint, request);
+      if (!fresh) {
+        endpoint = another(*endpoint, stopwatch, request, fresh.error(), ++missed);
+        if (endpoint == nullptr) co_return pipeline::deny(std::move(fresh.error()));
+        continue;
+      }
+      endpoint->unreachable = false;
       connection = std::move(*fresh);
     }
     lease->take(std::move(connection));
@@ -190,17 +200,24 @@ Task<Response> Cluster::call_http1(Request& request) {
 }
 
 Task<Response> Cluster::call_http2(Request& request) {
-  Endpoint& endpoint = pick(request);
-  Stopwatch stopwatch(endpoint, request.exchange.now());
-  auto place = std::make_unique<Place>(endpoint);
-  for (int again = 0;; ++again) {
-    http::Http2ClientConnection* connection = endpoint.http2->ready();
+  Endpoint* endpoint = &pick(request);
+  Stopwatch stopwatch(*endpoint, request.exchange.now());
+  auto place = std::make_unique<Place>(*endpoint);
+  int missed = 0;
+  int again = 0;
+  while (true) {
+    http::Http2ClientConnection* connection = endpoint->http2->ready();
     if (connection == nullptr) {
       Instant begun = request.exchange.now();
-      Result<http::Http2ClientConnection*> fresh = co_await endpoint.http2->wait();
+      Result<http::Http2ClientConnection*> fresh = co_await endpoint->http2->wait();
       request.call.connect += request.exchange.now() - begun;
-      if (!fresh) co_return not_reached(endpoint, stopwatch, request, std::move(fresh.error()));
-      endpoint.unreachable = false;
+      if (!fresh) {
+        endpoint = another(*endpoint, stopwatch, request, fresh.error(), ++missed);
+        if (endpoint == nullptr) co_return pipeline::deny(std::move(fresh.error()));
+        place = std::make_unique<Place>(*endpoint);
+        continue;
+      }
+      endpoint->unreachable = false;
       connection = *fresh;
     }
     bool used = connection->used();
@@ -220,7 +237,7 @@ Task<Response> Cluster::call_http2(Request& request) {
     // as one that is kept alive over HTTP/1.1 may.
     bool unseen = error.side == Side::upstream && error.code == Code::reset && error.progress == Progress::nothing;
     bool broke = used && again == 0 && error.code == Code::reset && http::is_idempotent(request.method()) && request.body.in_memory();
-    if ((unseen || broke) && again < unseen_max) continue;
+    if ((unseen || broke) && again++ < unseen_max) continue;
     if (error.side == Side::upstream) stopwatch.failed(request.exchange.now());
     co_return pipeline::deny(std::move(error));
   }

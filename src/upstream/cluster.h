@@ -1,7 +1,8 @@
 // upstream/cluster.h
 //
 // Cluster: a service's endpoints on one worker, with their pools. Lets the Balancer choose, connects within connect_timeout,
-// bounds connections per endpoint, closes idle ones. Kept from plan to plan while the service is configured as before.
+// goes on to another endpoint where nobody answers, bounds connections per endpoint, closes idle ones. Kept from plan to plan
+// while the service is configured as before.
 #pragma once
 
 #include <memory>
@@ -47,6 +48,7 @@ struct ClusterSettings {
 
 class Cluster final : public pipeline::Service {
  public:
+  static constexpr int missed_max = 3;  // endpoints that one call tries to connect to
   Cluster(ClusterSettings settings, std::shared_ptr<const Endpoints> published, uint64_t seed);
   // With endpoints that never change.
   Cluster(ClusterSettings settings, const std::vector<Target>& endpoints, uint64_t seed);
@@ -60,8 +62,9 @@ class Cluster final : public pipeline::Service {
   Task<pipeline::Response> call_http1(pipeline::Request& request);
   Task<pipeline::Response> call_http2(pipeline::Request& request);
   Endpoint& pick(pipeline::Request& request);
-  // No connection to it came about, for `error`.
-  pipeline::Response not_reached(Endpoint& endpoint, Stopwatch& stopwatch, pipeline::Request& request, Error error);
+  // No connection to `endpoint` came about, for `error`: the `missed`th of this call. Another, which the stopwatch then follows;
+  // null when there is none that could be reached lately, or enough have been tried.
+  Endpoint* another(Endpoint& endpoint, Stopwatch& stopwatch, pipeline::Request& request, const Error& error, int missed);
   Task<Result<std::unique_ptr<http::ClientConnection>>> connect(Endpoint& endpoint, pipeline::Request& request);
   std::unique_ptr<http::ClientConnection> pooled(Endpoint& endpoint);
   void adopt_published();

@@ -84,14 +84,80 @@ TEST_P(Clusters, PeakEwmaLearnsFromAnswersFailuresAndSilence) {
   EXPECT_GE(cluster.endpoints()[2]->latency, 500e6F);
 }
 
-TEST_P(Clusters, RefusalMarksTheEndpointTried) {
-  Cluster cluster(settings, addresses(), 1);
+TEST_P(Clusters, WhereNobodyAnswersAnotherIsAsked) {
+  for (config::Balance balance : {config::Balance::round_robin, config::Balance::least_request, config::Balance::peak_ewma}) {
+    settings.balance = balance;
+    Cluster cluster(settings, addresses(), GetParam());
+    size_t before = origins[2].count();
+    loop.refuse(origins[0].address());
+    loop.blackhole(origins[1].address());
+    for (int i = 0; i < 8; ++i) call(cluster, "POST");
+    loop.run_for(settings.connect_timeout + 10ms);
+    EXPECT_EQ(origins[2].count(), before + 8);
+    EXPECT_EQ(active(cluster), 8u);
+    uint32_t attempts = 0;
+    for (auto& one : calls) attempts += one->request.call.attempts;
+    EXPECT_GT(attempts, 8u);
+    call(cluster);  // the others are known to be away
+    loop.run_for(10ms);
+    EXPECT_EQ(origins[2].count(), before + 9);
+    EXPECT_EQ(calls.back()->request.call.attempts, 1u);
+    calls.clear();
+  }
+}
+
+TEST_P(Clusters, WhereNobodyAnswersAtAllEachIsAskedOnce) {
+  Cluster cluster(settings, addresses(), GetParam());
   for (Origin& origin : origins) loop.refuse(origin.address());
+  auto attempts = [&] {
+    Call& one = call(cluster);
+    EXPECT_TRUE(loop.run_until([&] { return one.response.has_value(); }));
+    EXPECT_EQ(one.response->status, 502);
+    EXPECT_EQ(name_of(one.response->fault->code), name_of(Code::refused));
+    EXPECT_EQ(std::popcount(one.request.tried), static_cast<int>(one.request.call.attempts));
+    return one.request.call.attempts;
+  };
+  EXPECT_EQ(attempts(), 3u);
+  EXPECT_EQ(attempts(), 1u);  // a moment later all are known to be away
+  EXPECT_EQ(active(cluster), 0u);
+}
+
+TEST_P(Clusters, AFewEndpointsAreAskedNotAll) {
+  std::vector<Target> many;
+  for (int i = 0; i < 20; ++i) {
+    io::Address address = *io::Address::parse("10.9.0." + std::to_string(i + 1) + ":80");
+    loop.refuse(address);
+    many.emplace_back(address);
+  }
+  Cluster cluster(settings, many, GetParam());
   Call& one = call(cluster);
   ASSERT_TRUE(loop.run_until([&] { return one.response.has_value(); }));
   EXPECT_EQ(one.response->status, 502);
-  EXPECT_EQ(std::popcount(one.request.tried), 1);
-  EXPECT_EQ(name_of(one.response->fault->code), name_of(Code::refused));
+  EXPECT_EQ(one.request.call.attempts, static_cast<uint32_t>(Cluster::missed_max));
+}
+
+TEST_P(Clusters, AnEndpointThatDiesTakesNoRequestWithIt) {
+  settings.balance = config::Balance::round_robin;
+  Cluster cluster(settings, {origins[0].address(), origins[1].address()}, GetParam());
+  for (int i = 0; i < 8; ++i) call(cluster);
+  loop.run_for(10ms);
+  for (size_t i = 0; i < 2; ++i)
+    for (size_t k = 0; k < 4; ++k) origins[i][k].say(answer);
+  loop.run_for(10ms);
+  calls.clear();
+  for (int i = 0; i < 8; ++i) call(cluster);
+  loop.run_for(10ms);
+  loop.refuse(origins[0].address());
+  for (size_t k = 0; k < 4; ++k) origins[0][k].reset();
+  loop.run_for(10ms);
+  ASSERT_EQ(origins[1].count(), 8u);
+  for (size_t k = 0; k < 8; ++k) origins[1][k].say(answer);
+  loop.run_for(10ms);
+  for (auto& one : calls) {
+    ASSERT_TRUE(one->response);
+    EXPECT_EQ(one->response->status, 200);
+  }
+  calls.clear();
   EXPECT_EQ(active(cluster), 0u);
 }
 
