@@ -4,19 +4,21 @@ _portloom() {
   for ((i = 1; i < COMP_CWORD; ++i)); do
     word=${COMP_WORDS[i]}
     case "${path:+$path }$word" in
-      'run' | 'check' | 'explain' | 'routes' | 'diff' | 'schema' | 'version' | 'key' | 'key new' | 'demo' | 'completion' | 'manual') path=${path:+$path }$word ;;
+      'run' | 'check' | 'explain' | 'plan' | 'routes' | 'diff' | 'schema' | 'version' | 'key' | 'key new' | 'demo' | 'completion' | 'manual') path=${path:+$path }$word ;;
     esac
   done
   case "$path:$before" in
     'run:--io') words='auto io_uring epoll' ;;
     'check:--format') words='text json github' ;;
     'explain:--format') words='text json' ;;
+    'plan:--format') words='svg text json' ;;
   esac
   [ -n "$words" ] || case "$path" in
-    '') words='run check explain routes diff schema version key demo completion manual -h --help' ;;
+    '') words='run check explain plan routes diff schema version key demo completion manual -h --help' ;;
     'run') words='-h --help -c --config --listen --to --print --io --workers' ;;
     'check') words='-h --help --format --print' ;;
     'explain') words='-h --help -H --header --listener --from --format' ;;
+    'plan') words='-h --help --format' ;;
     'routes') words='-h --help' ;;
     'diff') words='-h --help' ;;
     'schema') words='-h --help' ;;

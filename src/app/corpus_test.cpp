@@ -7,17 +7,21 @@
 #include <filesystem>
 #include <fstream>
 
-#include "app/golden_for_tests.h"
 #include "app/materials.h"
 #include "app/wiring.h"
 #include "data/problem.h"
+#include "testing/golden.h"
 
 namespace portloom::app {
 namespace {
 
+using testing::check_golden;
+using testing::Golden;
+using testing::GoldenCase;
+
 namespace fs = std::filesystem;
 
-class Corpus : public testing::Test {
+class Corpus : public ::testing::Test {
  protected:
   Corpus() {
     std::string pattern = (fs::temp_directory_path() / "corpus_XXXXXX").string();

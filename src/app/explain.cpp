@@ -255,10 +255,12 @@ class Explainer {
 
   void destination(const Part& to) {
     if (const auto* one = to.as<config::ServiceDestination>()) {
-      said_.ways.push_back(way(one->service, *one));
+      said_.ways.push_back(way(one->service, one));
       said_.outcome = "to " + one->service;
     } else if (const auto* split = to.as<config::SplitDestination>()) {
       sides(*split);
+    } else if (const auto* composed = to.as<config::CompositionDestination>()) {
+      calls(*composed, to.path);
     } else if (const auto* redirect = to.as<config::RedirectDestination>()) {
       pipeline::Redirect redirecting(*redirect);
       answer(redirecting);
@@ -266,6 +268,20 @@ class Explainer {
       pipeline::FixedAnswer fixed(*response);
       answer(fixed);
     }
+  }
+
+  void calls(const config::CompositionDestination& to, const std::string& path) {
+    said_.compositions = compose::outlines_of(loaded_, to, path, &*request_);
+    std::vector<std::string> services;
+    for (const compose::Outline& outline : said_.compositions)
+      for (const std::string& name : outline.services)
+        if (std::ranges::find(services, name) == services.end()) services.push_back(name);
+    for (const std::string& name : services) said_.ways.push_back(way(name, nullptr));
+    const compose::Outline& outline = said_.compositions.front();
+    auto made = std::ranges::count_if(outline.calls, [](const compose::Outline::Call& call) { return call.stage != 0; });
+    said_.outcome = std::to_string(made) + (made == 1 ? " call in " : " calls in ") + std::to_string(outline.stages) +
+                    (outline.stages == 1 ? " stage" : " stages");
+    if (!outline.name.empty()) said_.outcome = "composition " + outline.name + ", " + said_.outcome;
   }
 
   void answer(pipeline::Service& service) {
@@ -289,7 +305,7 @@ class Explainer {
     bool fixed = false;
     size_t chosen = splitting.choose(*request_, fixed);
     for (size_t i = 0; i < split.split.size(); ++i) {
-      said_.ways.push_back(way(split.split[i].service, split.split[i]));
+      said_.ways.push_back(way(split.split[i].service, &split.split[i]));
       said_.ways.back().share = data::format_percent(split.split[i].share);
       said_.ways.back().chosen = !fixed || i == chosen;
     }
@@ -305,19 +321,21 @@ class Explainer {
       }
   }
 
-  Explanation::Way way(const std::string& name, const config::Rewrite& changes) {
+  // Without `changes`: several calls may go there, each with its own.
+  Explanation::Way way(const std::string& name, const config::Rewrite* changes) {
     const config::Service& service = *document_.services.find(name);
     Explanation::Way way;
     way.service = name;
     way.place = place(service.at);
     http::RequestHead before = *request_;
     Nowhere nowhere;
-    std::optional<pipeline::Response> refused = pipeline::Rewrite(changes, nowhere).change(*request_);
+    std::optional<pipeline::Response> refused;
+    if (changes != nullptr) refused = pipeline::Rewrite(*changes, nowhere).change(*request_);
     if (refused)
       way.refusal = std::to_string(refused->status) + ": " + refused->fault->detail;
-    else
+    else if (changes != nullptr)
       way.request = std::string(request_->method_text()) + " " + std::string(request_->path_and_query()) +
-                    (changes.host.empty() ? "" : " with the host " + std::string(request_->host()));
+                    (changes->host.empty() ? "" : " with the host " + std::string(request_->host()));
     std::vector<Part> policies = document_.expand(service.policies);
     if (std::ranges::none_of(policies, [](const Part& part) { return part.kind == "retry"; }))
       way.steps.push_back({"usual", "retry: {attempts: 2, causes: [refused, reset]}", {}, {}});

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "compose/outline.h"
 #include "config/load.h"
 #include "pipeline/router.h"
 #include "pipeline/verdict.h"
@@ -38,13 +39,13 @@ struct Explanation {
     std::string place;
     std::string note;  // "skipped by the route", "key is the client's address: 127.0.0.1; flood: 41 of 300 left"
   };
-  // A service that the request may go to; of a split there are several.
+  // A service that the request may go to; of a split or a composition there are several.
   struct Way {
     std::string service;
     std::string place;
     std::string share;  // "5%"; empty: it is the only one
     bool chosen = true;
-    std::string request;  // "GET /orders/7 with the host orders.internal"
+    std::string request;  // "GET /orders/7 with the host orders.internal"; of a composition its call says it
     std::string refusal;  // in place of it: "400: the query parameter "id" is missing"
     std::vector<Step> steps;
     std::vector<std::string> endpoints;
@@ -62,9 +63,11 @@ struct Explanation {
   size_t omitted = 0;  // rules that are not listed
   std::string route;   // empty: none
   std::string route_place;
-  std::string outcome;  // "404", "405 with Allow: GET", "308 to https://…", "200, an answer of the gateway's own", "to catalog"
+  // "404", "405 with Allow: GET", "308 to https://…", "200, an answer of the gateway's own", "to catalog", "3 calls in 2 stages"
+  std::string outcome;
   std::vector<std::pair<std::string, std::string>> captured;
   std::vector<Step> steps;
+  std::vector<compose::Outline> compositions;  // the destination, and those that it asks
   std::vector<Way> ways;
 };
 

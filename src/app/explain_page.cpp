@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "app/explain.h"
+#include "app/outline_page.h"
+#include "app/table.h"
 #include "data/json.h"
 
 namespace portloom::app {
@@ -11,37 +13,6 @@ namespace {
 
 using Step = Explanation::Step;
 using Way = Explanation::Way;
-
-// Columns that line up: every row has as many cells, the last one is as long as it is.
-class Table {
- public:
-  explicit Table(std::string indent) : indent_(std::move(indent)) {}
-  void row(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
-  std::string text() const {
-    std::vector<size_t> widths;
-    for (const auto& row : rows_) {
-      widths.resize(std::max(widths.size(), row.size()));
-      for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], std::min(row[i].size(), width_max));
-    }
-    std::string all;
-    for (const auto& row : rows_) {
-      std::string line = indent_;
-      for (size_t i = 0; i < row.size(); ++i) {
-        line += row[i];
-        line.append(widths[i] > row[i].size() ? widths[i] - row[i].size() : 0, ' ');
-        line += "  ";
-      }
-      line.erase(line.find_last_not_of(' ') + 1);
-      all += line + "\n";
-    }
-    return all;
-  }
-
- private:
-  static constexpr size_t width_max = 60;
-  std::string indent_;
-  std::vector<std::vector<std::string>> rows_;
-};
 
 std::string steps_text(const std::vector<Step>& steps, const std::string& indent) {
   Table table(indent);
@@ -54,7 +25,8 @@ std::string way_text(const Way& way) {
   if (!way.share.empty()) text += "  " + way.share + (way.chosen ? "" : ", not this request");
   text += "\n";
   if (!way.refusal.empty()) return text + "  refused with " + way.refusal + "\n";
-  text += "  sends " + way.request + "\n" + steps_text(way.steps, "  ");
+  if (!way.request.empty()) text += "  sends " + way.request + "\n";
+  text += steps_text(way.steps, "  ");
   text += "  endpoint " + way.pick + "\n";
   for (const std::string& endpoint : way.endpoints) text += "    " + endpoint + "\n";
   return text;
@@ -116,6 +88,7 @@ std::string explain_text(const Explanation& said) {
   facts.row({"outcome", said.outcome});
   text += facts.text() + rules_text(said);
   if (!said.steps.empty()) text += "\nchain\n" + steps_text(said.steps, "  ");
+  for (const compose::Outline& outline : said.compositions) text += "\n" + outline_text(outline);
   for (const Way& way : said.ways) text += way_text(way);
   return text;
 }
@@ -137,7 +110,9 @@ std::string explain_json(const Explanation& said) {
   json.end_object();
   write_rules(json, said);
   write_steps(json, "chain", said.steps);
-  json.key("services").begin_array();
+  json.key("compositions").begin_array();
+  for (const compose::Outline& outline : said.compositions) write_outline(json, outline);
+  json.end_array().key("services").begin_array();
   for (const Way& way : said.ways) write_way(json, way);
   json.end_array().end_object();
   return text + "\n";

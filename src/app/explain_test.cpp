@@ -5,16 +5,22 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
 #include <set>
 #include <sstream>
 
-#include "app/golden_for_tests.h"
 #include "app/inspection.h"
 #include "app/listing.h"
 #include "app/routes.h"
+#include "testing/golden.h"
 
 namespace portloom::app {
 namespace {
+
+using testing::check_golden;
+using testing::Golden;
+using testing::GoldenCase;
 
 struct Made {
   config::Loaded loaded;
@@ -70,6 +76,44 @@ TEST(Explain, SaysWhyOfEveryRule) {
     return text;
   });
   EXPECT_EQ(reasons.size(), 7U);
+}
+
+TEST(Explain, DrawsAPlanWithItsStages) {
+  std::optional<Made> made;
+  check_golden(std::string(EXPLAIN_FOLDER) + "/compositions.txt", [&](const Golden& golden, const GoldenCase& one) {
+    if (!made) made = make("shop.yaml", golden.before);
+    size_t last = one.title.rfind(' ');
+    Result<std::string> said = one.title.starts_with("plan ")
+                                   ? plan_of(made->loaded, one.title.substr(5, last - 5), one.title.substr(last + 1))
+                                   : answer(*made, one.title);
+    return said ? *said : "portloom: " + said.error().detail + "\n";
+  });
+}
+
+// docs/composition.md shows the drawing of its own first example.
+TEST(Plan, TheDrawingOnDiskIsThatOfThePage) {
+  std::string folder = DOCS_FOLDER;
+  auto text_of = [](const std::string& path) {
+    std::ifstream file(path);
+    return std::string{std::istreambuf_iterator<char>(file), {}};
+  };
+  std::string page = text_of(folder + "/composition.md");
+  size_t begin = page.find("```yaml\n") + 8;
+  Made made = make("portloom.yaml", page.substr(begin, page.find("```", begin) - begin));
+  ASSERT_TRUE(made.loaded);
+  Result<std::string> drawn = plan_of(made.loaded, "home", "svg");
+  ASSERT_TRUE(drawn.has_value()) << drawn.error().detail;
+  if (std::getenv("UPDATE") != nullptr) std::ofstream(folder + "/composition.svg") << *drawn;
+  EXPECT_EQ(text_of(folder + "/composition.svg"), *drawn)
+      << "run app_test with UPDATE=1 in the environment to draw docs/composition.svg anew";
+}
+
+TEST(Plan, WhatLeadsToNoCompositionIsSaid) {
+  Made made = make(
+      "t.yaml", "version: 1\nlisteners: {edge: {port: 1}}\nservices: {a: {endpoints: [\"a:1\"]}}\nroutes: [{match: {path: /a}, to: a}]\n");
+  EXPECT_EQ(plan_of(made.loaded, "/a", "svg").error().detail, "the route \"/a\" leads to no composition");
+  EXPECT_EQ(plan_of(made.loaded, "/b", "svg").error().detail,
+            "there is no route and no composition \"/b\": nothing here leads to a composition");
 }
 
 TEST(Routes, OneLineEach) {

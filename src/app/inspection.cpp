@@ -8,8 +8,10 @@
 #include <iostream>
 
 #include "app/listing.h"
+#include "app/outline_page.h"
 #include "app/routes.h"
 #include "base/text.h"
+#include "compose/drawing.h"
 #include "data/problem.h"
 #include "http/form.h"
 
@@ -63,6 +65,13 @@ Inspection::Inspection(CLI::App& app) {
   explain_->add_option("--listener", question_.listener, "the listener, where there are several");
   explain_->add_option("--from", question_.from, "the client's address");
   explain_->add_option("--format", format_, "text or json")->check(CLI::IsMember({"text", "json"}));
+  plan_ = app.add_subcommand("plan", "Draw the composition that a route leads to: what is asked in which stage, and what stands in.");
+  plan_->footer(
+      "Examples:\n  portloom plan shop.yaml 'GET /home/{id}' > home.svg\n  portloom plan shop.yaml home --format text\n"
+      "A route's name is what `portloom routes` and the access log call it.");
+  plan_->add_option("FILE", file_, "configuration")->required();
+  plan_->add_option("ROUTE", route_, "the name of a route, or of a composition")->required();
+  plan_->add_option("--format", plan_format_, "svg, text or json")->check(CLI::IsMember({"svg", "text", "json"}));
   routes_ = app.add_subcommand("routes", "List the routes: listener, match, who may pass, limits, destination.");
   routes_->add_option("FILE", file_, "configuration")->required();
   diff_ = app.add_subcommand("diff", "Say what another configuration would change for requests.");
@@ -72,6 +81,7 @@ Inspection::Inspection(CLI::App& app) {
 
 std::optional<int> Inspection::run() {
   if (*explain_) return explain_command();
+  if (*plan_) return plan_command();
   if (*routes_) return routes_command();
   if (*diff_) return diff_command();
   return std::nullopt;
@@ -94,6 +104,18 @@ int Inspection::explain_command() {
   return 0;
 }
 
+int Inspection::plan_command() {
+  Loading loading = load(file_);
+  if (!loading) return exit_configuration;
+  Result<std::string> text = plan_of(loading.loaded, route_, plan_format_);
+  if (!text) {
+    std::cerr << "portloom: " << text.error().detail << "\n";
+    return exit_usage;
+  }
+  std::cout << *text;
+  return 0;
+}
+
 int Inspection::routes_command() {
   Loading loading = load(file_);
   if (!loading) return exit_configuration;
@@ -108,6 +130,37 @@ int Inspection::diff_command() {
   std::string text = list_differences(before.loaded, *before.table, after.loaded, *after.table);
   std::cout << (text.empty() ? "nothing changes for a request\n" : text);
   return 0;
+}
+
+Result<std::string> plan_of(const config::Loaded& loaded, const std::string& name, const std::string& format) {
+  const config::Document& document = *loaded.document;
+  std::vector<compose::Outline> outlines;
+  std::vector<std::string_view> names = document.compositions.names();
+  for (const config::ResolvedRoute& route : document.resolved) {
+    const auto* to = route.to.as<config::CompositionDestination>();
+    if (to != nullptr) names.emplace_back(route.name);
+    if (route.name != name) continue;
+    if (to == nullptr) return failure(Code::invalid, Side::client, "the route \"" + name + "\" leads to no composition");
+    outlines = compose::outlines_of(loaded, *to, route.to.path);
+  }
+  if (outlines.empty() && document.compositions.find(name) != nullptr) outlines = compose::outlines_of(loaded, name);
+  if (outlines.empty()) {
+    std::string hint = data::did_you_mean(name, names);
+    if (hint.empty() && !names.empty()) hint = "write for instance '" + std::string(names.front()) + "'";
+    if (hint.empty()) hint = "nothing here leads to a composition";
+    return failure(Code::invalid, Side::client, "there is no route and no composition \"" + name + "\": " + hint);
+  }
+  if (format == "svg") return compose::drawing_of(name, outlines);
+  std::string text;
+  if (format == "text") {
+    for (const compose::Outline& outline : outlines) text += (text.empty() ? "" : "\n") + outline_text(outline);
+    return text;
+  }
+  data::JsonWriter json(text, 2);
+  json.begin_array();
+  for (const compose::Outline& outline : outlines) write_outline(json, outline);
+  json.end_array();
+  return text + "\n";
 }
 
 Result<std::string> explain_query(const Blueprint& blueprint, const policy::States& states, std::string_view query) {

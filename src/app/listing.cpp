@@ -92,6 +92,8 @@ std::string destination_text(const Part& to) {
       text += (text.empty() ? "" : ", ") + data::format_percent(side.share) + " " + side.service;
     return text;
   }
+  if (const auto* composed = to.as<config::CompositionDestination>())
+    return "composition " + (composed->name.empty() ? "of " + std::to_string(composed->calls.size()) + " calls" : composed->name);
   if (const auto* answer = to.as<config::ResponseDestination>()) return "response " + std::to_string(answer->status);
   if (const auto* redirect = to.as<config::RedirectDestination>(); redirect != nullptr && !redirect->location.empty())
     return "redirect " + redirect->location;
@@ -205,6 +207,7 @@ class Differences {
   std::string run() {
     routes();
     services();
+    compositions();
     listeners();
     std::vector<std::string> limits = fields(data::shape_of<config::Limits>(), &before_.document->limits, &after_.document->limits);
     if (!limits.empty()) line('~', "limits", {}, limits);
@@ -260,6 +263,37 @@ class Differences {
       change(changes, "policies", policies_text(*before_.document, *old_one), policies_text(*after_.document, service));
       if (!changes.empty()) line('~', "service " + name, after_.place(service.at), changes);
     }
+  }
+
+  void compositions() {
+    const data::Shape& shape = data::shape_of<config::Composition>();
+    for (const auto& [name, composition] : before_.document->compositions)
+      if (after_.document->compositions.find(name) == nullptr) line('-', "composition " + name, place(before_, name));
+    for (const auto& [name, composition] : after_.document->compositions) {
+      const config::Composition* old_one = before_.document->compositions.find(name);
+      if (old_one == nullptr) {
+        line('+', "composition " + name, place(after_, name));
+        continue;
+      }
+      std::vector<std::string> changes;
+      for (const auto& [call, written] : old_one->calls)
+        if (composition.calls.find(call) == nullptr) change(changes, "call " + call, call_text(written), {});
+      for (const auto& [call, written] : composition.calls) {
+        const config::Call* old_call = old_one->calls.find(call);
+        change(changes, "call " + call, old_call == nullptr ? "" : call_text(*old_call), call_text(written));
+      }
+      bool other_calls = !changes.empty();
+      for (const std::string& other : fields(shape, old_one, &composition))
+        if (!other.starts_with("calls: "))
+          changes.push_back(other);
+        else if (!other_calls)
+          changes.emplace_back("calls: in another order");
+      if (!changes.empty()) line('~', "composition " + name, place(after_, name), changes);
+    }
+  }
+  static std::string call_text(const config::Call& call) { return data::format_value(data::shape_of<config::Call>(), &call); }
+  static std::string place(const config::Loaded& loaded, const std::string& name) {
+    return loaded.place(loaded.origins->nearest("compositions." + name));
   }
 
   void listeners() {

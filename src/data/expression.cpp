@@ -237,6 +237,34 @@ std::string path_text(const std::vector<JsonSelection::Step>& path) {
   return text;
 }
 
+std::string text_of(const Operand& operand) {
+  std::string quoted = "'";
+  switch (operand.root) {
+    case Root::text:
+      for (char c : operand.name) {
+        if (c == '\'' || c == '\\') quoted += '\\';
+        quoted += c;
+      }
+      return quoted + "'";
+    case Root::parameter: return operand.name;
+    case Root::query: return "query" + path_text({{.name = operand.name}});
+    case Root::header: return "headers" + path_text({{.name = operand.name}});
+    case Root::cookie: return "cookies" + path_text({{.name = operand.name}});
+    case Root::consumer: return "consumer." + operand.name;
+    case Root::tenant: return "tenant";
+    case Root::client: return "client." + operand.name;
+    case Root::request: return "request." + operand.name;
+    case Root::call: return operand.name + path_text(operand.path);
+  }
+  return {};
+}
+
+std::string text_of(const Expression& expression) {
+  std::string text;
+  for (const Operand& operand : expression.alternatives) text += (text.empty() ? "" : " || ") + text_of(operand);
+  return text;
+}
+
 std::string in_words(const Operand& operand) {
   switch (operand.root) {
     case Root::text: return "the text '" + operand.name + "'";
@@ -295,6 +323,16 @@ std::expected<Template, TextFault> Template::parse(std::string_view text) {
   }
   keep();
   return made;
+}
+
+void each_expression(const Field& field, std::string_view text, const std::function<void(const Expression&)>& see) {
+  if (field.text == Text::expression) {
+    if (std::expected<Expression, TextFault> made = Expression::parse(text)) see(*made);
+  } else if (field.text == Text::computes) {
+    std::expected<Template, TextFault> made = Template::parse(text);
+    for (size_t i = 0; made && i < made->pieces.size(); ++i)
+      if (made->pieces[i].expression) see(*made->pieces[i].expression);
+  }
 }
 
 bool Template::constant() const {

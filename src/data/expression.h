@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,6 +34,9 @@ struct Operand {
 // How a person calls it: `the query parameter "page"`.
 std::string in_words(const Operand& operand);
 
+// As it is written: "query.page".
+std::string text_of(const Operand& operand);
+
 // ".images[0].url"
 std::string path_text(const std::vector<JsonSelection::Step>& path);
 
@@ -41,6 +45,8 @@ struct Expression {
   static std::expected<Expression, TextFault> parse(std::string_view text);
   bool operator==(const Expression&) const = default;
 };
+// As it is written: "query.page || '1'".
+std::string text_of(const Expression& expression);
 
 // A text in which braces compute; "{{" is a brace and "}}" is one.
 struct Template {
@@ -55,6 +61,9 @@ struct Template {
   bool constant() const;
   bool operator==(const Template&) const = default;
 };
+
+// Calls see() with every expression in `text`, of a field that computes or holds one. A text that is none has nothing to see.
+void each_expression(const Field& field, std::string_view text, const std::function<void(const Expression&)>& see);
 
 // What is wrong with `text` as the text of such a field.
 TextFault fault_of(Text kind, std::string_view text);

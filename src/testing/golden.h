@@ -1,4 +1,4 @@
-// app/golden_for_tests.h
+// testing/golden.h
 //
 // Golden files: cases with what is said about them, in one text that people review. `== TITLE` begins a case, its text follows (of a case
 // `*`: what stands before every text of the file), `++ NAME` begins another file of it, `-- says` what is expected. UPDATE=1 in the
@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-namespace portloom::app {
+namespace portloom::testing {
 
 struct GoldenCase {
   std::string title;
@@ -95,4 +95,4 @@ inline void check_golden(const std::filesystem::path& path, const std::function<
   if (update) write_golden(path, golden);
 }
 
-}  // namespace portloom::app
+}  // namespace portloom::testing
