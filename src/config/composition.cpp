@@ -11,18 +11,6 @@
 namespace portloom::config {
 namespace {
 
-// Every expression of a text, with where it begins.
-template <class See>
-void each_expression(const data::Field& field, std::string_view text, See see) {
-  if (field.text == data::Text::expression) {
-    if (std::expected<data::Expression, data::TextFault> made = data::Expression::parse(text)) see(*made);
-  } else if (field.text == data::Text::computes) {
-    std::expected<data::Template, data::TextFault> made = data::Template::parse(text);
-    for (size_t i = 0; made && i < made->pieces.size(); ++i)
-      if (made->pieces[i].expression) see(*made->pieces[i].expression);
-  }
-}
-
 class Ordering {
  public:
   Ordering(const Composition& composition, const std::string& path) : composition_(composition), path_(path) {}
@@ -52,7 +40,7 @@ class Ordering {
     });
   }
   void add(const data::Field& field, std::string_view text, std::string_view path, size_t of) {
-    each_expression(field, text, [&](const data::Expression& expression) {
+    data::each_expression(field, text, [&](const data::Expression& expression) {
       for (const data::Operand& operand : expression.alternatives) {
         if (operand.root != data::Operand::Root::call && operand.root != data::Operand::Root::parameter) continue;
         for (size_t call = 0; call < composition_.calls.size(); ++call)

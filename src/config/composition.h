@@ -105,7 +105,8 @@ struct AnswerNames {
 
 struct Composition {
   static constexpr size_t calls_max = 64;
-  static constexpr size_t depth_max = 4;  // of compositions in compositions
+  static constexpr size_t depth_max = 4;           // of compositions in compositions
+  static constexpr size_t calls_in_all_max = 256;  // with those of the compositions that it asks
   Named<Call> calls;
   std::optional<Duration> timeout;
   AnswerNames answer;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "config/calls.h"
 #include "config/captures.h"
 #include "config/hidden.h"
 #include "data/expression.h"
@@ -78,9 +79,10 @@ class Resolver {
     const auto* composed = part.as<CompositionDestination>();
     if (composed != nullptr && composed->name.empty()) {
       calls_ = &composed->calls;
-      calls_in_order(*composed, part.path, captures);
+      check_calls(*composed, part.path, captures, origins_, problems_);
+      check_nesting(document_, *composed, {}, part.path, origins_, problems_);
     } else if (composed != nullptr && document_.compositions.find(composed->name) != nullptr) {
-      called_like_captures(*document_.compositions.find(composed->name), part.path, captures);
+      check_arrival(document_, composed->name, part.path, captures, origins_, problems_);
     }
     texts(*part.shape, part.config.get(), part.path, captures);
     calls_ = nullptr;
@@ -91,78 +93,15 @@ class Resolver {
     calls_ = &composition.calls;
     texts(data::shape_of<Composition>(), &composition, path, all_captures_);
     calls_ = nullptr;
-    calls_in_order(composition, path, Captures{});
-    Nesting nesting{{name}, path};
-    nested(composition, nesting);
-  }
-
-  // References between calls: no circle, and nothing that is asked for nobody.
-  void calls_in_order(const Composition& composition, const std::string& path, const Captures& captures) {
-    CompositionOrder order = order_of(composition, path);
-    for (size_t i = 0; i < composition.calls.size(); ++i) {
-      const std::string& name = composition.calls[i].first;
-      std::string call = path + ".calls." + name;
-      if (composition.answer.has(name)) error(call, "no call can be named " + quoted(name) + ": a member of a degraded answer is");
-      if (is_root(name)) error(call, "no call can be named " + quoted(name) + ": {" + name + ".…} is a part of the request");
-      if (!order.wanted[i]) warning(call, "nothing in `body` needs this call: it is never made");
-      std::string circle = circle_at(composition, order, i);
-      if (circle.empty()) continue;
-      for (const CompositionOrder::Reference& reference : order.references[i]) {
-        if (order.stage[reference.call] != CompositionOrder::cyclic) continue;
-        Position place = problems_.sources().inside(at(reference.path), reference.text, reference.at);
-        problems_.error(place, reference.path, "the calls wait for each other: " + circle);
-        break;
-      }
-    }
-    called_like_captures(composition, path, captures);
-  }
-
-  void called_like_captures(const Composition& composition, const std::string& path, const Captures& captures) {
-    for (const auto& [name, call] : composition.calls)
-      if (captures.some.contains(name))
-        error(path, "a call and a part of the path are both named " + quoted(name), "give one of the two another name");
-  }
-
-  // Compositions in compositions: to a bounded depth, and never in a circle.
-  struct Nesting {
-    std::vector<std::string> names;
-    std::string path;
-  };
-  void nested(const Composition& composition, Nesting& nesting) {
-    for (const auto& [name, call] : composition.calls) {
-      const Composition* inner = call.composition.empty() ? nullptr : document_.compositions.find(call.composition);
-      if (inner == nullptr) continue;
-      std::string path = nesting.path + ".calls." + name + ".composition";
-      if (std::ranges::find(nesting.names, call.composition) != nesting.names.end()) {
-        if (call.composition == nesting.names.front() && nesting.names.size() == 1)
-          error(path, "a composition in itself");
-        else if (call.composition == nesting.names.front())
-          error(path, "the compositions hold each other");
-        continue;
-      }
-      if (nesting.names.size() == Composition::depth_max) {
-        error(path, "compositions in each other, more than " + std::to_string(Composition::depth_max) + " deep");
-        continue;
-      }
-      nesting.names.push_back(call.composition);
-      std::string before = std::exchange(nesting.path, "compositions." + call.composition);
-      nested(*inner, nesting);
-      nesting.path = std::move(before);
-      nesting.names.pop_back();
-    }
+    check_calls(composition, path, Captures{}, origins_, problems_);
+    check_nesting(document_, composition, name, path, origins_, problems_);
   }
 
   // What texts refer to must be there: services, consumers, groups, and the values that expressions name.
   void texts(const data::Shape& shape, const void* object, const std::string& root, const Captures& captures) {
     data::walk_texts(shape, object, root, [&](const data::Field& field, std::string_view text, std::string_view path) {
       if (!field.refers_to.empty()) return reference(field.refers_to, text, path);
-      if (field.text == data::Text::computes) {
-        std::expected<data::Template, data::TextFault> made = data::Template::parse(text);
-        for (size_t i = 0; made && i < made->pieces.size(); ++i)
-          if (made->pieces[i].expression) operands(*made->pieces[i].expression, text, path, captures);
-      } else if (std::expected<data::Expression, data::TextFault> made = data::Expression::parse(text); made) {
-        operands(*made, text, path, captures);
-      }
+      data::each_expression(field, text, [&](const data::Expression& made) { operands(made, text, path, captures); });
     });
   }
 
