@@ -80,6 +80,8 @@ Response Execution::refusal(size_t call) {
   const Call& lost = composition_.calls()[call];
   const Failure& failure = *outcomes_[call].failure;
   note(true);
+  bool asked = lost.target.rewrite != nullptr && failure.kind != Failure::Kind::input;
+  request_.exchange.record.failed_service = asked ? std::string_view(lost.service) : outcomes_[call].blamed;
   bool late = failure.kind == Failure::Kind::timeout;
   Response response = pipeline::fault_response(
       late ? 504 : 502, Error{failure.code, Side::upstream, Progress::head, "the call \"" + lost.name + "\" failed: " + failure.detail});
@@ -171,6 +173,7 @@ std::vector<Bytes> Execution::pieces(bool degraded) const {
 Response Execution::answer() {
   bool degraded = is_degraded();
   if (degraded) note(false);
+  if (request_.results == nullptr) request_.exchange.record.failed_service = {};  // a composition inside has failed, and another stood in
   Response response(200);
   add_fields(response, degraded);
   response.body = body_of(pieces(degraded));

@@ -189,6 +189,7 @@ Task<std::optional<Failure>> Execution::attempt(size_t index, const Target& targ
 
 Task<std::optional<Failure>> Execution::ask(size_t index, const Target& target, Fork& fork) {
   Response response = co_await target.service->call(fork.request);
+  if (response.fault && !target.rewrite) outcomes_[index].blamed = request_.exchange.record.failed_service;
   if (response.fault) co_return unreachable(*response.fault);
   if (response.status < 200 || response.status > 299)
     co_return Failure{Failure::Kind::status, Code::upstream_protocol, response.status, "it answered " + std::to_string(response.status)};

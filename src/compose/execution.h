@@ -41,6 +41,7 @@ class Execution final : public pipeline::Results {
     bool private_answer = false;        // the service says no-store or private
     bool never_kept = false;            // it says no-store
     std::string question;               // what a kept answer is found by; empty: none is kept
+    std::string_view blamed;            // the service that failed, where a composition was asked
     Duration elapsed{0};
   };
 

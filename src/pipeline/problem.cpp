@@ -183,7 +183,7 @@ void render(Response& response, Exchange& exchange, bool internal) {
   const Error& error = *response.fault;
   const Record& record = exchange.record;
   std::string_view route_config = exchange.route != nullptr ? std::string_view(exchange.route->config) : std::string_view{};
-  Circumstances known{.service = record.call.service,
+  Circumstances known{.service = record.service(),
                       .policy = record.policy,
                       .limit = record.limit,
                       .config = record.config.empty() ? route_config : record.config,

@@ -59,7 +59,8 @@ struct Record {
   uint64_t bytes_out = 0;
   Duration duration{0};
   bool degraded = false;
-  std::string failed_services;  // comma-separated call names
+  std::string failed_services;      // comma-separated call names
+  std::string_view failed_service;  // the plan's: whose failure a composition's was; empty: none was
   std::string consumer;
   std::string tenant;
   std::array<char, 32> trace{};                 // the trace that the request belongs to; see trace_id()
@@ -67,6 +68,8 @@ struct Record {
   std::vector<std::unique_ptr<Call>> subcalls;  // at most calls_max
 
   std::string_view id() const { return {request_id.data(), request_id_size}; }
+  // Whom the request went to, or whose failure is told of; empty: nobody's.
+  std::string_view service() const { return call.service.empty() ? failed_service : call.service; }
   // Empty: none was read.
   std::string_view trace_id() const { return {trace.data(), trace[0] == 0 ? 0 : trace.size()}; }
 };

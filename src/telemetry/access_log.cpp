@@ -155,7 +155,7 @@ std::string_view AccessLog::format(const pipeline::Record& record) {
   at = put_text(put(at, R"(,"protocol":)"), record.protocol);
   at = put_text(put(at, R"(,"listener":)"), record.listener);
   at = put_text(put(at, R"(,"route":)"), record.route);
-  at = put_text(put(at, R"(,"service":)"), record.call.service);
+  at = put_text(put(at, R"(,"service":)"), record.service());
   at = put_text(put(at, R"(,"endpoint":)"), record.call.endpoint);
   at = put_number(put(at, R"(,"status":)"), gone ? 499 : record.status);
   at = put_text(put(at, R"(,"blame":)"), blame);

@@ -123,7 +123,8 @@ class Required(Composed):
     def test_its_failure_is_ours_to_tell(self):
         gateway = self.home(self.origin(ok("[1]")).address, user=status("404 Not Found", b"{}"))
         problem = self.assert_problem(self.client(gateway).get("/home/7"), 502)
-        self.assertEqual(problem["failedServices"], ["user"])
+        self.assertEqual((problem["failedServices"], problem["service"]), (["user"], "users"))
+        self.assertEqual(gateway.records(1)[0]["service"], "users")
         self.assertEqual(self.orders.requests, [], "a call whose input has failed is not made")
 
     def test_a_client_that_leaves_ends_every_call(self):
@@ -151,6 +152,39 @@ class Required(Composed):
         self.assertTrue(until(lambda: len(waiting) == 2))
         client.close()
         self.assertTrue(until(lambda: waiting.count(True) == 2), waiting)
+
+
+    def test_a_client_that_leaves_in_the_second_stage_ends_what_runs_then(self):
+        waiting = []
+
+        def script(wire):
+            wire.request()
+            waiting.append(wire)
+            waiting.append(wire.ended())
+
+        users, orders, similar = self.origin(ok(USER)), self.origin(script=script), self.origin(script=script)
+        gateway = self.gateway(f"""
+            version: 1
+            listeners: {{edge: {{address: "127.0.0.1:0", timeouts: {{gone_grace: 10ms}}}}}}
+            services:
+              users: {{endpoints: ["{users.address}"]}}
+              orders: {{endpoints: ["{orders.address}"]}}
+              recommendations: {{endpoints: ["{similar.address}"]}}
+            defaults: {{call: {{timeout: 30s}}}}
+            routes: [{{match: {{path: /home}}, to: {{composition: home}}, policies: [{{timeout: 30s}}]}}]
+            compositions:
+              home:
+                calls:
+                  user: {{service: users, path: /}}
+                  orders: {{service: orders, path: "/{{user.id}}"}}
+                  similar: {{service: recommendations, path: /}}
+        """)
+        client = self.client(gateway)
+        client.send("GET /home HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+        self.assertTrue(until(lambda: len(waiting) == 2))
+        client.close()
+        self.assertTrue(until(lambda: waiting.count(True) == 2), waiting)
+        self.assertEqual(len(users.requests), 1)
 
 
 if __name__ == "__main__":
