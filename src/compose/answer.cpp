@@ -64,7 +64,7 @@ bool Execution::is_degraded() const {
 // What logs, metrics and a problem will say. Of a composition inside another only the logs tell, by both names.
 void Execution::note(bool lost_call) {
   pipeline::Record& record = request_.exchange.record;
-  bool inner = request_.results != nullptr;
+  bool inner = around_ != nullptr;
   std::string names;
   for (size_t i = 0; i < outcomes_.size(); ++i) {
     if (!outcomes_[i].failure || (lost_call && outcomes_[i].state != State::lost)) continue;
@@ -173,7 +173,7 @@ std::vector<Bytes> Execution::pieces(bool degraded) const {
 Response Execution::answer() {
   bool degraded = is_degraded();
   if (degraded) note(false);
-  if (request_.results == nullptr) request_.exchange.record.failed_service = {};  // a composition inside has failed, and another stood in
+  if (around_ == nullptr) request_.exchange.record.failed_service = {};  // a composition inside has failed, and another stood in
   Response response(200);
   add_fields(response, degraded);
   response.body = body_of(pieces(degraded));

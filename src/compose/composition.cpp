@@ -43,6 +43,8 @@ Composition::Composition(const config::Composition& written, const std::string& 
     call.service = from.service.empty() ? from.composition : from.service;
     call.target = target_of(from, from.service.empty() ? composition(from.composition) : service(from.service));
     if (!from.when.empty()) call.when = *data::Expression::parse(from.when);
+    if (const auto* inner = dynamic_cast<const Composition*>(call.target.service))
+      body_paths_.insert(body_paths_.end(), inner->body_paths_.begin(), inner->body_paths_.end());
     call.timeout = from.timeout.value_or(call_timeout);
     call.bytes_max = from.limit.bytes;
     call.pick = from.pick;
@@ -70,10 +72,17 @@ Composition::Composition(const config::Composition& written, const std::string& 
     }
   }
   if (written.body.written) body_.emplace(written.body.value);
+  body_paths_.insert(body_paths_.end(), order.of_body.begin(), order.of_body.end());
+  for (const auto& steps : body_paths_) (of_body_ ? *of_body_ : of_body_.emplace()).add(steps);
 }
 
 Task<pipeline::Response> Composition::call(pipeline::Request& request) {
-  Execution execution(*this, request);
+  Asked asked;
+  if (of_body_ && request.results == nullptr) {  // inside another it was read already
+    std::optional<pipeline::Response> refused = co_await asked.read(request, *of_body_);
+    if (refused) co_return std::move(*refused);
+  }
+  Execution execution(*this, request, asked);
   Group<size_t> running(calls_.size());  // behind the execution: its calls are dropped before what they point to
   execution.start_ready(running);
   while (std::optional<size_t> settled = co_await running.next()) {

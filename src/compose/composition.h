@@ -56,6 +56,7 @@ struct Call {
 
 class Composition final : public pipeline::Service {
  public:
+  static constexpr size_t body_bytes_max = 1024 * 1024;  // of a client's body that is read
   using FindService = std::function<pipeline::Service*(std::string_view name)>;
   // `written` was checked; it and the services outlive this. `path` is its place in the document, `name` what logs call it.
   Composition(const config::Composition& written, const std::string& path, std::string name, Duration call_timeout,
@@ -67,12 +68,16 @@ class Composition final : public pipeline::Service {
   const config::Composition& written() const { return written_; }
   const std::string& name() const { return name_; }
   const std::optional<Form>& body() const { return body_; }
+  // Of the client's body. Empty: nobody wants any of it, and it is not read.
+  const std::optional<data::JsonSelection>& of_body() const { return of_body_; }
 
  private:
   const config::Composition& written_;
   std::string name_;
   std::vector<Call> calls_;
   std::optional<Form> body_;
+  std::vector<std::vector<data::JsonSelection::Step>> body_paths_;  // those of compositions that it asks too
+  std::optional<data::JsonSelection> of_body_;
 };
 
 }  // namespace portloom::compose

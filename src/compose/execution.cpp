@@ -74,8 +74,13 @@ std::string_view name_of(Failure::Kind kind) {
   return {};
 }
 
-Execution::Execution(Composition& composition, Request& request)
-    : composition_(composition), request_(request), deadline_(request.deadline), outcomes_(composition.calls().size()) {
+Execution::Execution(Composition& composition, Request& request, const Asked& asked)
+    : composition_(composition),
+      request_(request),
+      asked_(asked),
+      around_(request.results),
+      deadline_(request.deadline),
+      outcomes_(composition.calls().size()) {
   if (deadline_ != never) deadline_ -= std::min(margin, (deadline_ - request.exchange.now()) / 2);
   if (composition.written().timeout) deadline_ = std::min(deadline_, request.exchange.now() + *composition.written().timeout);
 }
@@ -298,6 +303,10 @@ std::string Execution::question_of(const Request& asked, std::string_view body) 
 }
 
 std::optional<Input> Execution::find(const data::Operand& operand) const {
+  if (operand.root == data::Operand::Root::body) {
+    if (around_ != nullptr) return around_->find(operand);
+    return composition_.of_body() ? asked_.find(*composition_.of_body(), operand.path) : std::nullopt;
+  }
   const std::vector<Call>& calls = composition_.calls();
   for (size_t i = 0; i < calls.size(); ++i) {
     if (calls[i].name != operand.name) continue;

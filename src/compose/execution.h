@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "async/group.h"
+#include "compose/asked.h"
 #include "compose/composition.h"
 #include "pipeline/fork.h"
 #include "pipeline/inputs.h"
@@ -45,7 +46,8 @@ class Execution final : public pipeline::Results {
     Duration elapsed{0};
   };
 
-  Execution(Composition& composition, pipeline::Request& request);
+  // All three outlive it.
+  Execution(Composition& composition, pipeline::Request& request, const Asked& asked);
   Execution(const Execution&) = delete;
 
   // Starts every call whose inputs are settled. Calls that nobody wants are never started.
@@ -93,6 +95,8 @@ class Execution final : public pipeline::Results {
 
   Composition& composition_;
   pipeline::Request& request_;
+  const Asked& asked_;
+  const pipeline::Results* around_;  // of the composition that asks this one; null: none does
   Instant deadline_;
   std::vector<Outcome> outcomes_;
 };

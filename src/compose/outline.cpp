@@ -96,12 +96,13 @@ class Outlining {
     return text;
   }
 
-  bool is_call(const data::Operand& operand) const {
-    if (operand.root == data::Operand::Root::call) return true;
+  // What no request line says: a call's result, or the body.
+  bool is_open(const data::Operand& operand) const {
+    if (operand.root == data::Operand::Root::call || operand.root == data::Operand::Root::body) return true;
     return operand.root == data::Operand::Root::parameter && written_.calls.find(operand.name) != nullptr;
   }
   bool is_known(const data::Expression& expression) const {
-    return asked_ != nullptr && std::ranges::none_of(expression.alternatives, [&](const data::Operand& one) { return is_call(one); });
+    return asked_ != nullptr && std::ranges::none_of(expression.alternatives, [&](const data::Operand& one) { return is_open(one); });
   }
 
   // Nothing: a value is missing, and `note` says which.

@@ -42,6 +42,7 @@ class Ordering {
   void add(const data::Field& field, std::string_view text, std::string_view path, size_t of) {
     data::each_expression(field, text, [&](const data::Expression& expression) {
       for (const data::Operand& operand : expression.alternatives) {
+        if (operand.root == data::Operand::Root::body) made_.of_body.push_back(operand.path);
         if (operand.root != data::Operand::Root::call && operand.root != data::Operand::Root::parameter) continue;
         for (size_t call = 0; call < composition_.calls.size(); ++call)
           if (composition_.calls[call].first == operand.name)

@@ -148,9 +148,10 @@ struct CompositionOrder {
     bool alone;        // no alternative stands beside it
     data::Operand operand;
   };
-  std::vector<std::vector<Reference>> references;  // by call; the last: of `body`
-  std::vector<size_t> stage;                       // by call: 0 runs at once; `cyclic` in a circle
-  std::vector<bool> wanted;                        // by call: something in the answer needs it
+  std::vector<std::vector<Reference>> references;               // by call; the last: of `body`
+  std::vector<size_t> stage;                                    // by call: 0 runs at once; `cyclic` in a circle
+  std::vector<bool> wanted;                                     // by call: something in the answer needs it
+  std::vector<std::vector<data::JsonSelection::Step>> of_body;  // what anybody wants of the request's body
   static constexpr size_t cyclic = ~size_t{0};
   size_t stages() const;
 };

@@ -129,6 +129,9 @@ class Resolver {
 
   void operands(const data::Expression& expression, std::string_view text, std::string_view path, const Captures& captures) {
     for (const data::Operand& operand : expression.alternatives) {
+      if (operand.root == data::Operand::Root::body && calls_ == nullptr)
+        problems_.error(problems_.sources().inside(at(path), text, operand.at), std::string(path),
+                        "the request's body is known in a composition alone");
       bool call = operand.root == data::Operand::Root::call;
       if (!call && operand.root != data::Operand::Root::parameter) continue;
       if (calls_ != nullptr && calls_->find(operand.name) != nullptr) continue;

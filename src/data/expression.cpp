@@ -17,8 +17,7 @@ using Root = Operand::Root;
 
 bool is_word(char c) { return is_alpha(c) || is_digit(c) || c == '_' || c == '-'; }
 
-constexpr std::array later_roots = {std::string_view("body"), std::string_view("claims"), std::string_view("step"),
-                                    std::string_view("saga")};
+constexpr std::array later_roots = {std::string_view("claims"), std::string_view("step"), std::string_view("saga")};
 
 class Parser {
  public:
@@ -213,6 +212,7 @@ class Parser {
     if (root == "tenant" && names.empty()) return Operand{Root::tenant, {}, {}, begin};
     if (root == "tenant") return refuse("\"tenant\" is a text: it has no members", "write consumer.plan for its plan");
     if (root.empty()) return refuse("a name is empty");
+    if (root == "body") return Operand{Root::body, {}, std::move(names), begin};
     if (rest().starts_with('(')) return refuse("functions are not in this version");
     bool call = !names.empty();
     return Operand{call ? Root::call : Root::parameter, std::move(root), std::move(names), begin};
@@ -254,6 +254,7 @@ std::string text_of(const Operand& operand) {
     case Root::tenant: return "tenant";
     case Root::client: return "client." + operand.name;
     case Root::request: return "request." + operand.name;
+    case Root::body: return "body" + path_text(operand.path);
     case Root::call: return operand.name + path_text(operand.path);
   }
   return {};
@@ -275,6 +276,7 @@ std::string in_words(const Operand& operand) {
     case Root::consumer: return operand.name == "name" ? "the consumer" : "the consumer's " + operand.name;
     case Root::tenant: return "the tenant";
     case Root::client: return "the client's address";
+    case Root::body: return "{body" + path_text(operand.path) + "}";
     case Root::call: return "{" + operand.name + path_text(operand.path) + "}";
     case Root::request: return "the request's " + operand.name;
   }

@@ -21,12 +21,12 @@ namespace portloom::data {
 
 // One alternative: where a value is found.
 struct Operand {
-  enum class Root : uint8_t { text, parameter, query, header, cookie, consumer, tenant, client, request, call };
+  enum class Root : uint8_t { text, parameter, query, header, cookie, consumer, tenant, client, request, body, call };
   Root root = Root::text;
   // Of a text: the text; of the consumer: name, tenant or plan; of the client: address; of the request: id, method, host or path;
   // of a call: its name.
   std::string name;
-  std::vector<JsonSelection::Step> path;  // of a call: into its result
+  std::vector<JsonSelection::Step> path;  // of a call: into its result; of the body: into that
   size_t at = 0;                          // in the text that was parsed
   bool operator==(const Operand&) const = default;
 };

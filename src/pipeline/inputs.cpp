@@ -147,6 +147,7 @@ std::optional<Input> find_input(const data::Operand& operand, const Request& req
   const Exchange& exchange = request.exchange;
   switch (operand.root) {
     case Root::text: return Input{operand.name, Input::Encoding::plain};
+    case Root::body:
     case Root::call: return request.results == nullptr ? std::nullopt : request.results->find(operand);
     case Root::parameter:
       if (std::optional<Input> result = request.results == nullptr ? std::nullopt : request.results->find(operand)) return result;

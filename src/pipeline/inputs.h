@@ -27,12 +27,12 @@ struct Input {
   bool is_false() const;
 };
 
-// Where a request finds the results of calls that were made before it.
+// Where a request finds the results of calls that were made before it, and what its composition read of the client's body.
 class Results {
  public:
   virtual ~Results() = default;
-  // Of an operand that means a call of that composition. Nothing when there is no such call, when it gave no result, or when what is
-  // meant is not there or null.
+  // Of an operand that means a call of that composition, or the body. Nothing when there is no such call, when it gave no result, or when
+  // what is meant is not there or null.
   virtual std::optional<Input> find(const data::Operand& operand) const = 0;
 };
 

@@ -113,6 +113,7 @@ class Kitchen {
     CHECK(request->assign(method, target));
     request->headers.add("Host", "shop");
     for (const auto& [name, value] : fields) request->headers.add(name, value);
+    if (!body.empty()) request->body = http::Body(Bytes::copy(body));
     request->deadline = deadline == Duration{} ? never : exchange->now() + deadline;
     scope->spawn(run, this);
   }
@@ -132,6 +133,7 @@ class Kitchen {
   SimLoop loop;
   std::map<std::string, Cook> cooks;
   std::vector<std::pair<std::string, std::string>> fields;  // of the request
+  std::string body;                                         // of the request
   Duration deadline{0};                                     // of the request; 0: none
   config::Loaded loaded;
   pipeline::Plan plan{std::make_shared<const pipeline::Snapshot>()};
