@@ -279,7 +279,7 @@ void Gateway::watch_signals() {
 
 int run_gateway(RunSettings settings) {
   // Lives until the process ends: the thread that waits for signals refers to it.
-  auto* gateway = new Gateway(std::move(settings));
+  static auto* const gateway = new Gateway(std::move(settings));
   return gateway->run();
 }
 

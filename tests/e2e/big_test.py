@@ -5,7 +5,7 @@ import threading
 import time
 import unittest
 
-from gateway import GatewayTest, ok
+from gateway import GatewayTest, ok, unless_sanitized
 
 GIGABYTE = 1 << 30
 MEMORY_MAX = 64 << 20
@@ -53,6 +53,7 @@ class Memory:
         self.thread.join()
 
 
+@unless_sanitized("it needs more memory")
 class Big(GatewayTest):
     def through(self, script):
         origin = self.origin(script=script)

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import unittest
 
-from gateway import Ended, GatewayTest, Wire, free_port, needs, ok, reachable, until
+from gateway import Ended, GatewayTest, Wire, free_port, needs, ok, reachable, unless_sanitized, until
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
@@ -163,6 +163,7 @@ class Connections(Door):
         self.assertTrue(until(lambda: come("127.0.0.1")[1] == 200))
 
 
+@unless_sanitized("it needs more memory")
 class Memory(Door):
     def test_near_the_bound_new_requests_get_503_and_idle_connections_end(self):
         """Requests that wait for a service pile up; the gateway says no before it is over, and recovers."""

@@ -403,6 +403,11 @@ def needs(program):
     return unittest.skipUnless(shutil.which(program), program + " is not installed")
 
 
+def unless_sanitized(reason):
+    """For what a program with sanitizers cannot show, such as how little memory it needs."""
+    return unittest.skipIf(os.environ.get("PORTLOOM_SANITIZE"), "built with sanitizers: " + reason)
+
+
 def reachable(port):
     """Waits until something listens there."""
     def attempt():
