@@ -122,12 +122,13 @@ TEST(Routes, OneLineEach) {
 }
 
 TEST(Diff, WhatChangesForARequest) {
-  check_golden(std::string(EXPLAIN_FOLDER) + "/diff.txt", [&](const Golden& golden, const GoldenCase& one) {
-    Made before = make("old.yaml", golden.before);
-    Made after = make("new.yaml", one.files[0].second);
-    std::string text = list_differences(before.loaded, *before.table, after.loaded, *after.table);
-    return text.empty() ? "nothing changes for a request\n" : text;
-  });
+  for (const char* file : {"/diff.txt", "/diff_compositions.txt"})
+    check_golden(std::string(EXPLAIN_FOLDER) + file, [&](const Golden& golden, const GoldenCase& one) {
+      Made before = make("old.yaml", golden.before);
+      Made after = make("new.yaml", one.files[0].second);
+      std::string text = list_differences(before.loaded, *before.table, after.loaded, *after.table);
+      return text.empty() ? "nothing changes for a request\n" : text;
+    });
 }
 
 TEST(Explain, AQuestionOverTheAdminApi) {
