@@ -4,6 +4,7 @@
 import json
 import os
 import unittest
+from xml.etree import ElementTree
 
 from gateway import GatewayTest, ok, run
 
@@ -107,6 +108,61 @@ class Explain(Files):
         self.assertEqual(said.returncode, 0)
         self.assertIn("- edge /orders/{id}", said.stdout)
         self.assertIn("its requests are now taken by: /* to monolith", said.stdout)
+
+
+COMPOSED = """\
+version: 1
+listeners: {edge: {address: "127.0.0.1:0"}}
+services: {users: {endpoints: ["127.0.0.1:1"]}, orders: {endpoints: ["127.0.0.1:2"]}}
+routes: [{match: {path: "/home/{id}"}, to: {composition: home}}, {match: {path: /plain}, to: users}]
+admin: {address: "127.0.0.1:0"}
+compositions:
+  home:
+    calls:
+      user: {service: users, path: "/users/{id}"}
+      orders: {service: orders, path: "/of/{user.id}<&>'", when: "query.\\"</text>\\" || user", fallback: [{value: "<script>"}]}
+"""
+
+
+class Composed(Files):
+    def test_explain_says_the_stages(self):
+        shop = self.write("shop.yaml", COMPOSED)
+        said = run("explain", shop, "GET", "/home/7")
+        self.assertEqual(said.returncode, 0, said.stderr)
+        self.assertIn("composition home, 2 calls in 2 stages", said.stdout)
+        self.assertIn("GET /users/7", said.stdout)
+        self.assertIn("waits for user", said.stdout)
+
+    def test_a_running_gateway(self):
+        gateway = self.gateway(COMPOSED)
+        said = json.loads(self.client(gateway, "admin").get("/explain?url=/home/7").body)
+        calls = {call["call"]: call for call in said["compositions"][0]["calls"]}
+        self.assertEqual((calls["user"]["stage"], calls["user"]["request"], calls["user"]["required"]), (1, "GET /users/7", True))
+        self.assertEqual((calls["orders"]["stage"], calls["orders"]["waits_for"], calls["orders"]["may_fail"]), (2, ["user"], False))
+        self.assertEqual([service["service"] for service in said["services"]], ["users", "orders"])
+
+    def test_plan_is_a_drawing_that_stands_alone(self):
+        shop = self.write("shop.yaml", COMPOSED)
+        drawn = run("plan", shop, "/home/{id}")
+        self.assertEqual(drawn.returncode, 0, drawn.stderr)
+        self.assertEqual(drawn.stdout, run("plan", shop, "/home/{id}").stdout)
+        space = "{http://www.w3.org/2000/svg}"
+        root = ElementTree.fromstring(drawn.stdout)
+        self.assertEqual(root.tag, space + "svg")
+        self.assertEqual({element.tag[len(space):] for element in root.iter()}, {"svg", "title", "style", "rect", "path", "g", "text"})
+        texts = [text.text for text in root.iter(space + "text")]
+        for text in ("composition home", "stage 1", "stage 2", "GET /users/{id}", "required", "GET /of/{user.id}<&>'", 'else value "<script>"'):
+            self.assertIn(text, texts)
+        self.assertNotRegex(drawn.stdout.replace("http://www.w3.org/2000/svg", ""), r"https?:|url\(|@import|href")
+        self.assertEqual(json.loads(run("plan", shop, "home", "--format", "json").stdout)[0]["stages"], 2)
+
+    def test_exit_statuses_of_plan(self):
+        shop = self.write("shop.yaml", COMPOSED)
+        for route, says in (("/home/{i}", "did you mean"), ("/plain", "leads to no composition"), ("", "no route and no composition")):
+            said = run("plan", shop, route)
+            self.assertEqual((said.returncode, said.stdout), (2, ""), route)
+            self.assertIn(says, said.stderr)
+        self.assertEqual(run("plan", self.write("shop.yaml", COMPOSED.replace("users,", "usrs,")), "home").returncode, 1)
 
 
 class Include(Files):
