@@ -23,6 +23,10 @@ import unittest
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "tests/e2e"))
+
+from gateway import reachable  # noqa: E402
+
 PORTLOOM = Path(os.environ.get("PORTLOOM") or TOP / "build/release/portloom").resolve()
 BLOCK = re.compile(r"(?:^(?P<before>\S[^\n]*)\n\n?)?^```(?P<kind>\w+)\n(?P<text>.*?)^```", re.M | re.S)
 FILE = re.compile(r"`([\w./-]+)`.*:$")
@@ -140,6 +144,8 @@ class Pages(unittest.TestCase):
             count += 1
             command = move(subject)
             printed = shell.run(command)
+            for port in re.findall(r"http\.server (\d+)", command):  # a reader is slower than a service that starts
+                self.assertTrue(reachable(int(port)), command)
             if shown is None:
                 continue
             deadline = time.monotonic() + PATIENCE
