@@ -125,7 +125,10 @@ int demo(uint16_t port) {
     std::cerr << "portloom: " << started.error().detail << "\n";
     return exit_bind;
   }
-  DemoFacts facts{.services = shop.places(), .folder = make_folder(), .gateway = {}, .admin = {}};
+  std::error_code unknown;
+  fs::path program = fs::read_symlink("/proc/self/exe", unknown);
+  DemoFacts facts{
+      .services = shop.places(), .folder = make_folder(), .program = unknown ? "portloom" : program.string(), .gateway = {}, .admin = {}};
   std::string configuration = demo_configuration(facts, port);
   bool written = !facts.folder.empty() && (std::ofstream(facts.file()) << configuration << std::flush);
   if (!written) {

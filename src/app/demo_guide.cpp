@@ -85,6 +85,7 @@ std::string things_to_try(const std::string& url) {
 
 std::string things_to_look_at(const std::string& url, const DemoFacts& facts) {
   return step("what would become of a request, and why", "curl '" + url + "/explain?method=POST&url=/orders&format=text'") +
+         step("how the page is made, as a drawing", facts.program + " plan " + facts.file() + " home > home.svg") +
          step("state, configuration, listeners", "curl " + url + "/status") +
          step("how often which part of the page was missing", "curl -s " + url + "/metrics | grep degraded") +
          step("the access log, one line per request", "tail -f " + facts.access_log()) +

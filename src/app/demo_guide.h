@@ -17,6 +17,7 @@ struct DemoFacts {
   };
   std::vector<Place> services;  // as open_shop() has them
   std::string folder;           // where the files of the demo are
+  std::string program;          // as a command names it
   std::string gateway;          // addresses as bound: empty until everything listens
   std::string admin;
 

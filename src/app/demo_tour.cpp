@@ -90,6 +90,20 @@ std::string text_of(const std::string& object, std::string_view name) {
   return text;
 }
 
+// An explanation without what repeats itself: "..." stands for rules that are rejected like those before, and for the services.
+std::string excerpt(std::string_view text) {
+  constexpr size_t rejected_shown = 3;
+  std::string out;
+  size_t rejected = 0;
+  while (!text.empty() && !text.starts_with("service ")) {
+    std::string_view line = text.substr(0, text.find('\n') + 1);
+    text.remove_prefix(line.empty() ? text.size() : line.size());
+    if (line.starts_with("  rejected") && ++rejected > rejected_shown) line = rejected == rejected_shown + 1 ? "  ...\n" : "";
+    out += line;
+  }
+  return text.empty() ? out : out + "...\n";
+}
+
 std::string status_line(const DemoClient::Reply& reply) {
   return "HTTP/1.1 " + std::to_string(reply.status) + " " + std::string(http::reason_phrase(reply.status)) + "\n";
 }
@@ -199,7 +213,8 @@ Task<bool> DemoTour::show_explanation() {
   print(section(3, "Why: explain") + command("curl 'http://" + facts_.admin + path + "'") + "\n");
   bool answered = co_await ask(admin_, http::Method::GET, path);
   if (!answered) co_return false;
-  print(indented(reply_.body) + "\n  Nothing was sent. `portloom explain FILE GET URL` says the same of a file that does not run.\n");
+  print(indented(excerpt(reply_.body)) +
+        "\n  Nothing was sent. Left out: rules that do not fit either, and each service with its policies and endpoints.\n");
   co_return true;
 }
 

@@ -126,6 +126,8 @@ class Tour(GatewayTest):
             self.assertEqual(less, {**json.loads(page), "recommendations": [], "degraded": True, "failedServices": ["recommendations"]})
         with self.subTest("an explanation"):
             self.assertRegex(demo.section(3), r"(?m)^ +chosen +GET /home/\{id\} ")
+            self.assertRegex(demo.section(3), r"(?s)stage 1\n +user .* stage 2\n +orders .*\n +waits for user\n")
+            self.assertEqual(len(re.findall("rejected", demo.section(3))), 3)
         with self.subTest("a slip"):
             self.assertIn("  HTTP/1.1 422 Unprocessable Content\n", demo.section(4))
             self.assertIn('error: unknown key "falback"\n', demo.section(4))
@@ -159,12 +161,16 @@ class Tour(GatewayTest):
     def test_the_commands_do_what_it_says(self):
         steps = re.findall(r"^  (\S.*)\n    (.+)$", self.demo.text.split("\nTry, ")[1], re.M)
         said = {}
+        ran_in = self.folder()
         for shows, command in steps:
             if "tail -f" in command or "EDITOR" in command:
                 continue
-            ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=20)
+            ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=20, cwd=ran_in)
             self.assertEqual(ran.returncode, 0, command + "\n" + ran.stderr)
             said[shows] = ran.stdout + ran.stderr
+            if "home.svg" in command:
+                with open(os.path.join(ran_in, "home.svg")) as drawing:
+                    self.assertIn("</svg>", drawing.read())
 
         def of(start):
             return next(text for shows, text in said.items() if shows.startswith(start))
