@@ -106,6 +106,8 @@ TEST(Composition, WhatIsUnusualAndJsonIsTakenAsItIs) {
   kitchen.cooks["a"].status = 201;
   kitchen.cooks["a"].body = "\xef\xbb\xbf{}";
   EXPECT_EQ(kitchen.said(), "200 {\"x\":{}}");
+  kitchen.cooks["a"].body = "\xef\xbb\xbf\xef\xbb\xbf{}";  // the slicer passes over one of them, and the other would stay
+  EXPECT_EQ(kitchen.said(), "502 failed: x");
   kitchen.cooks["a"].in_pieces = true;
   kitchen.cooks["a"].body = "[1,2,3,4,5,6,7,8]";
   EXPECT_EQ(kitchen.said(), "200 {\"x\":[1,2,3,4,5,6,7,8]}");

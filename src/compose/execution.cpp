@@ -242,7 +242,10 @@ Task<std::optional<Failure>> Execution::read(size_t index, Response& response) {
 std::optional<Failure> Execution::take(size_t index, Bytes json) {
   const Call& call = composition_.calls()[index];
   Outcome& outcome = outcomes_[index];
-  if (json.view().starts_with("\xef\xbb\xbf")) json.remove_prefix(3);      // a mark in the middle of a text would be none
+  constexpr std::string_view mark = "\xef\xbb\xbf";
+  if (json.view().starts_with(mark)) json.remove_prefix(mark.size());  // in the middle of a text it would be none
+  if (json.view().starts_with(mark))
+    return Failure{Failure::Kind::not_json, Code::upstream_protocol, 0, "its answer is not JSON: two marks"};
   data::JsonLimits limits{.bytes = std::numeric_limits<uint32_t>::max()};  // the bound was looked at while it came
   outcome.found.assign(call.selection.size(), {});
   bool whole = call.pick.empty() && call.omit.empty();
