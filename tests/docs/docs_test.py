@@ -138,6 +138,21 @@ class Benchmarks(unittest.TestCase):
         self.assertEqual(said.returncode, 0, said.stderr)
         self.assertIn("h1_64", said.stdout)
 
+    def test_the_rig_derives_figures_within_a_round(self) -> None:
+        sys.path.insert(0, str(TOP / "bench"))
+        self.addCleanup(sys.path.remove, str(TOP / "bench"))
+        from rig import report, scenarios
+
+        costs = {"portloom-epoll": 40.0, "portloom-plain-epoll": 16.0, "node": 800.0, "node-http": 200.0}
+        figures = {name: {"cpu_us_per_request": cost} for name, cost in costs.items()}
+        report.derive(scenarios.SCENARIOS["compose_3"], figures)
+        self.assertEqual(figures["portloom-epoll"],
+                         {"cpu_us_per_request": 40, "ratio_node": 0.05, "ratio_node_http": 0.2, "ratio_three_plain": 40 / 48})
+        self.assertEqual(figures["portloom-plain-epoll"], {"cpu_us_per_request": 16})
+        figures = {name: {"p50_us": 3.0 * i, "p99_us": 5.0 * i} for i, name in enumerate(("direct", "portloom-io_uring"), 1)}
+        report.derive(scenarios.SCENARIOS["compose_3_at_1000"], figures)
+        self.assertEqual((figures["portloom-io_uring"]["added_p50_us"], figures["portloom-io_uring"]["added_p99_us"]), (3, 5))
+
 
 class Links(unittest.TestCase):
     def test_they_lead_somewhere(self) -> None:
