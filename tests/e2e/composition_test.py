@@ -119,6 +119,41 @@ class Answers(Composed):
         self.assertEqual(self.orders.requests[0].target, "/of/..%2Fa%3Fb%23c%252f%26d?name=x%26y%3Dz%0D%0AInjected%3A%201")
 
 
+class Body(Composed):
+    def order(self):
+        self.prices = self.origin(ok("1.50"))
+        self.stock = self.origin(ok("true"))
+        return self.gateway(f"""
+            version: 1
+            listeners: {{edge: {{address: "127.0.0.1:0"}}}}
+            services: {{prices: {{endpoints: ["{self.prices.address}"]}}, stock: {{endpoints: ["{self.stock.address}"]}}}}
+            routes: [{{match: {{method: POST, path: /order}}, to: {{composition: order}}}}]
+            compositions:
+              order:
+                calls:
+                  price: {{service: prices, path: "/of/{{body.items[0].sku}}"}}
+                  stock: {{service: stock, method: POST, path: /stock, body: {{items: "{{body.items}}", price: "{{price}}"}}}}
+        """)
+
+    def test_parts_of_it_go_on_byte_for_byte(self):
+        client = self.client(self.order())
+        body = '{"items": [{"sku":"a/b","n":1.0e1}]}'
+        asked = f"POST /order HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+        chunks = "".join(f"1\r\n{byte}\r\n" for byte in body)
+        for text in (asked, f"POST /order HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"):
+            reply = client.ask(text, "POST")
+            self.assertEqual((reply.status, reply.body), (200, b'{"price":1.50,"stock":true}'))
+        self.assertEqual([request.target for request in self.prices.requests], ["/of/a%2Fb"] * 2)
+        self.assertEqual([request.body for request in self.stock.requests], [b'{"items":[{"sku":"a/b","n":1.0e1}],"price":1.50}'] * 2)
+
+    def test_what_cannot_be_read_is_the_clients_fault(self):
+        gateway = self.order()
+        for body, status in (("<order/>", 400), ('{"items":', 400), ("[" * 100_000, 400), ('"' + "x" * 2**20 + '"', 413)):
+            reply = self.client(gateway).ask(f"POST /order HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n{body}", "POST")
+            self.assertEqual(self.assert_problem(reply, status)["blame"], "client")
+        self.assertEqual(self.prices.requests, [])
+
+
 class Required(Composed):
     def test_its_failure_is_ours_to_tell(self):
         gateway = self.home(self.origin(ok("[1]")).address, user=status("404 Not Found", b"{}"))
