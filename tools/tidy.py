@@ -27,6 +27,7 @@ MAY_SHARE = [
     "src/app/*",
     "src/testing/*",
     "src/telemetry/log_writer*",
+    "src/discovery/kept_file*",
     "src/*_test.cpp",
 ]
 SHARED = re.compile(r"\bstd::((?:timed_|recursive_|shared_)*mutex|atomic\w*|j?thread|condition_variable\w*)\b(?!::)")

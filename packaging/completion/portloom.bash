@@ -4,7 +4,7 @@ _portloom() {
   for ((i = 1; i < COMP_CWORD; ++i)); do
     word=${COMP_WORDS[i]}
     case "${path:+$path }$word" in
-      'run' | 'check' | 'explain' | 'plan' | 'routes' | 'diff' | 'schema' | 'version' | 'key' | 'key new' | 'demo' | 'completion' | 'manual') path=${path:+$path }$word ;;
+      'run' | 'check' | 'explain' | 'plan' | 'routes' | 'diff' | 'schema' | 'version' | 'key' | 'key new' | 'demo' | 'register' | 'completion' | 'manual') path=${path:+$path }$word ;;
     esac
   done
   case "$path:$before" in
@@ -14,7 +14,7 @@ _portloom() {
     'plan:--format') words='svg text json' ;;
   esac
   [ -n "$words" ] || case "$path" in
-    '') words='run check explain plan routes diff schema version key demo completion manual -h --help' ;;
+    '') words='run check explain plan routes diff schema version key demo register completion manual -h --help' ;;
     'run') words='-h --help -c --config --listen --to --print --io --workers' ;;
     'check') words='-h --help --format --print' ;;
     'explain') words='-h --help -H --header --listener --from --format' ;;
@@ -26,6 +26,7 @@ _portloom() {
     'key') words='new -h --help' ;;
     'key new') words='-h --help' ;;
     'demo') words='-h --help --port' ;;
+    'register') words='-h --help --port --registry --address --id --zone --instance-version --weight --metadata --ttl --drain --token-file --ca' ;;
     'completion') words='-h --help bash zsh' ;;
     'manual') words='-h --help' ;;
   esac

@@ -6,14 +6,15 @@
 namespace portloom::app {
 
 Result<std::unique_ptr<ServiceDoor>> ServiceDoor::open(const io::Address& address, std::unique_ptr<pipeline::Service> service,
-                                                       std::string name) {
+                                                       std::string name, uint64_t connections_max) {
   Result<io::Listener> listener = io::listen(address, false);
   if (!listener) return std::unexpected(std::move(listener.error()));
-  return std::unique_ptr<ServiceDoor>(new ServiceDoor(std::move(service), std::move(name), address, std::move(*listener)));
+  return std::unique_ptr<ServiceDoor>(new ServiceDoor(std::move(service), std::move(name), address, std::move(*listener), connections_max));
 }
 
-ServiceDoor::ServiceDoor(std::unique_ptr<pipeline::Service> service, std::string name, const io::Address& configured, io::Listener listener)
-    : name_(std::move(name)), configured_(configured) {
+ServiceDoor::ServiceDoor(std::unique_ptr<pipeline::Service> service, std::string name, const io::Address& configured, io::Listener listener,
+                         uint64_t connections_max)
+    : name_(std::move(name)), configured_(configured), admission_({.connections = connections_max}) {
   auto snapshot = std::make_shared<pipeline::Snapshot>();
   snapshot->table = *pipeline::RouteTable::compile({}, {});
   snapshot->listeners = {name_};

@@ -14,11 +14,11 @@ namespace portloom::app {
 
 class ServiceDoor {
  public:
-  static constexpr uint64_t connections_max = 1024;
+  static constexpr uint64_t connections_usual = 1024;
 
   // Why the address cannot be listened on, when it cannot.
-  static Result<std::unique_ptr<ServiceDoor>> open(const io::Address& address, std::unique_ptr<pipeline::Service> service,
-                                                   std::string name);
+  static Result<std::unique_ptr<ServiceDoor>> open(const io::Address& address, std::unique_ptr<pipeline::Service> service, std::string name,
+                                                   uint64_t connections_max = connections_usual);
   ServiceDoor(const ServiceDoor&) = delete;
 
   const std::string& name() const { return name_; }
@@ -33,11 +33,12 @@ class ServiceDoor {
   size_t open_connections() const { return server_->open_connections(); }
 
  private:
-  ServiceDoor(std::unique_ptr<pipeline::Service> service, std::string name, const io::Address& configured, io::Listener listener);
+  ServiceDoor(std::unique_ptr<pipeline::Service> service, std::string name, const io::Address& configured, io::Listener listener,
+              uint64_t connections_max);
 
   std::string name_;
   io::Address configured_;
-  server::Admission admission_{{.connections = connections_max}};
+  server::Admission admission_;
   std::unique_ptr<pipeline::Plan> plan_;
   server::Workplace workplace_;
   std::unique_ptr<server::Server> server_;  // last: its connections use the rest

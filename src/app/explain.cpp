@@ -353,6 +353,7 @@ class Explainer {
       texts.push_back(text + (weight == 1 ? "" : " weight " + std::to_string(weight)));
     };
     if (running_.endpoints == nullptr) {
+      if (!service.registry.empty()) texts.push_back("the instances of " + service.registry + " in the registry");
       for (const auto& [address, weight] : service.endpoints) add(address.text(), weight);
       return texts;
     }
@@ -366,9 +367,10 @@ class Explainer {
   }
 
   static std::string pick(const config::Service& service, size_t count) {
-    if (count == 0) return "none: no address is known, 503 no_endpoint";
+    if (count == 0) return "none: no instance is known, 503 no_endpoint";
     bool named = std::ranges::any_of(service.endpoints,
                                      [](const auto& one) { return !one.address.is_unix() && !http::Address::parse(one.address.host); });
+    named |= !service.registry.empty();
     if (count == 1 && !named) return "the only one";
     std::string balance = data::format_value(data::shape_of<config::Balance>(), &service.balance);
     std::string how = balance == "round_robin"     ? ": each in turn"

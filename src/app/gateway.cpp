@@ -90,11 +90,18 @@ int Gateway::run() {
   }
   loop_ = std::move(*loop);
   Agenda::make_current(loop_.get());
-  Result<void> started = start_workers();
+  Result<void> started = discovery_.prepare(*blueprint_->loaded.document, blueprint_->materials);
+  if (started) {
+    discovery_.take(resolver_);
+    Instant until = loop_->now() + Discovery::first_answer_wait;
+    while (!discovery_.complete() && loop_->now() < until) loop_->turn(50ms);
+    started = start_workers();
+  }
   if (started) started = open_doors(*blueprint_->loaded.document, doors_);
   if (!started) {
     say("portloom: " + started.error().detail);
     doors_.clear();
+    discovery_.stop();
     workers_.clear();
     return started.error().code == Code::invalid ? exit_configuration : exit_bind;
   }
@@ -114,6 +121,7 @@ int Gateway::run() {
   while (state_ != State::over) loop_->turn(1s);
   doors_.clear();
   leaving_doors_.clear();
+  discovery_.stop();
   for (auto& worker : workers_) worker->stop();
   if (log_) log_->stop();
   scope_.cancel();
@@ -156,6 +164,7 @@ void Gateway::announce() {
   std::string line = "ready listeners=";
   for (size_t i = 0; i < binds_.size(); ++i) line += (i == 0 ? "" : ",") + blueprint_->snapshot->listeners[i] + "=" + binds_[i].text();
   for (const auto& door : doors_) line += " " + door->name() + "=" + door->address().text();
+  if (const ServiceDoor* door = discovery_.door()) line += " " + door->name() + "=" + door->address().text();
   line += " engine=" + std::string(workers_.front()->engine()) + " workers=" + std::to_string(workers_.size());
   say(line);
   notify_service_manager("READY=1");
@@ -176,6 +185,7 @@ void Gateway::write_status(std::string& json) {
   std::vector<const pipeline::StatusSource*> sources;
   sources.push_back(&memory_);
   sources.push_back(&directory_);
+  if (const pipeline::StatusSource* registry = discovery_.status()) sources.push_back(registry);
   if (log_) sources.push_back(log_.get());
   admin::write_status(json, status, sources);
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "admin/control.h"
+#include "app/discovery.h"
 #include "app/door.h"
 #include "app/inspection.h"
 #include "app/memory.h"
@@ -51,6 +52,7 @@ class Gateway final : public admin::Control {
     metrics_->render(page);
     memory_.write_metrics(page);
     directory_.write_metrics(page);
+    if (const pipeline::StatusSource* registry = discovery_.status()) registry->write_metrics(page);
     if (log_) log_->write_metrics(page);
   }
 
@@ -88,6 +90,7 @@ class Gateway final : public admin::Control {
   policy::States states_;
   std::shared_ptr<upstream::Resolver> resolver_;
   upstream::Directory directory_;
+  Discovery discovery_{directory_};
   std::shared_ptr<const Blueprint> blueprint_;
   std::vector<std::string> watched_;  // files whose change is a reload
   std::string seen_;                  // their fingerprint when they were read last

@@ -9,6 +9,7 @@
 #include "app/inspection.h"
 #include "app/manual.h"
 #include "app/process.h"
+#include "app/register.h"
 #include "config/commands.h"
 
 using namespace portloom;
@@ -103,6 +104,7 @@ int main(int argc, char** argv) {
   CLI::App* demo = app.add_subcommand("demo", "Start a shop of seven services with the gateway in front, on this machine.");
   demo->add_option("--port", port, "the gateway's port; 0 takes a free one");
 
+  app::Registration registration(app);
   app::Manual manual(app);
 
   try {
@@ -126,6 +128,7 @@ int main(int argc, char** argv) {
   if (std::optional<int> status = inspection.run()) return *status;
   if (*key_new) return app::key_new(consumer, std::cout, std::cerr);
   if (std::optional<int> status = manual.run()) return *status;
+  if (std::optional<int> status = registration.run()) return *status;
   if (*demo) return app::demo(port);
   return run(run_options);
 }

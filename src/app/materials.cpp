@@ -16,6 +16,7 @@ namespace portloom::app {
 namespace {
 
 constexpr Duration expiry_warning = 24h * 14;
+constexpr size_t registry_token_min = 16;
 
 class MaterialLoader {
  public:
@@ -31,6 +32,7 @@ class MaterialLoader {
         into_.services[name] = service_material(*service.tls, service.protocol, "services." + name + ".tls");
         into_.digests[name] = digest_;
       }
+    if (document_.discovery.registry) registry(*document_.discovery.registry, "discovery.registry");
     return problems_;
   }
 
@@ -190,6 +192,25 @@ class MaterialLoader {
       return nullptr;
     }
     return made;
+  }
+
+  void registry(const config::RegistryPlace& place, const std::string& path) {
+    if (place.token.source != data::Secret::Source::none) {
+      std::optional<std::string> token = read_secret(place.token, path + ".token");
+      if (!token) return;
+      while (!token->empty() && (token->back() == '\n' || token->back() == '\r')) token->pop_back();
+      bool plain = token->find_first_of(" \t\r\n") == std::string::npos;
+      if (token->size() < registry_token_min || !plain)
+        error(path + ".token", named(place.token) + " holds no token",
+              "at least " + std::to_string(registry_token_min) + " characters without spaces: openssl rand -hex 16");
+      into_.registry_token = std::move(*token);
+    }
+    if (!place.url.starts_with("https://")) return;
+    config::ServiceTls tls;
+    tls.ca = place.ca;
+    digest_ = digest_begin;
+    into_.registry_tls = service_material(tls, config::Protocol::http1, path);
+    into_.registry_digest = digest_;
   }
 
   const config::Loaded& loaded_;

@@ -19,9 +19,12 @@ namespace portloom::app {
 struct Materials {
   std::vector<std::shared_ptr<const io::TlsServerMaterial>> listeners;                        // by listener; null: it speaks plainly
   std::map<std::string, std::shared_ptr<const io::TlsClientMaterial>, std::less<>> services;  // those that speak TLS
-  std::map<std::string, uint64_t, std::less<>> digests;  // of the files of those: another one when a file holds something else
-  std::vector<std::string> files;                        // what was asked for, read or not
-  std::set<std::string> certificates;                    // fingerprints of ours
+  std::map<std::string, uint64_t, std::less<>> digests;       // of the files of those: another one when a file holds something else
+  std::string registry_token;                                 // what writers show; empty: nothing
+  std::shared_ptr<const io::TlsClientMaterial> registry_tls;  // null: it is spoken to in plain text, or is here
+  uint64_t registry_digest = 0;                               // of its files, as above
+  std::vector<std::string> files;                             // what was asked for, read or not
+  std::set<std::string> certificates;                         // fingerprints of ours
 };
 
 // Adds what is wrong to `loaded`; after an error it holds no document. A certificate that has expired is a warning at start and

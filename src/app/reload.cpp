@@ -160,9 +160,11 @@ Result<void> Gateway::reload() {
   if (Result<void> opened = open_ports(**drawn, ports); !opened) return refuse_configuration(std::move(opened.error()), false);
   std::vector<std::unique_ptr<ServiceDoor>> doors;
   Result<void> directed = open_doors(next, doors);
+  if (directed) directed = discovery_.prepare(next, (*drawn)->materials);
   if (directed) directed = direct_log(next.telemetry);
   if (!directed) {
     for (auto& worker : workers_) worker->forget_prepared();
+    discovery_.forget_prepared();
     return refuse_configuration(std::move(directed.error()), false);
   }
 
@@ -174,6 +176,7 @@ Result<void> Gateway::reload() {
   std::vector<io::Address> before = std::exchange(binds_, ports.binds);
   blueprint_ = std::move(*drawn);
   use_endpoints(std::move(*resolver));
+  discovery_.take(resolver_);
   auto labels = metrics_->describe(blueprint_->snapshot->listeners, blueprint_->route_names, blueprint_->service_names);
   use_limits(next.limits);
   states_.forget_unused();  // what the reload before this one left behind

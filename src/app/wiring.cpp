@@ -67,7 +67,8 @@ void find_endpoints(const config::Loaded& loaded, upstream::Directory& directory
     for (const auto& [address, weight] : service.endpoints)
       if (std::string fault = directory.fault_of(address.host); !fault.empty())
         blueprint.warnings.push_back(loaded.place(service.at) + ": service " + name + ": " + fault);
-    blueprint.endpoints[name] = directory.endpoints(name, service.endpoints);
+    blueprint.endpoints[name] =
+        service.registry.empty() ? directory.endpoints(name, service.endpoints) : directory.registered(name, service.registry);
   }
 }
 

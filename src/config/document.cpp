@@ -77,6 +77,11 @@ void Dns::check(data::Checker& checker) const {
 }
 
 void Service::check(data::Checker& checker) const {
+  if (endpoints.empty() && registry.empty()) checker.error("", "\"endpoints\" is missing", "endpoints: [\"host:port\"], or registry: NAME");
+  if (!endpoints.empty() && !registry.empty()) checker.error("registry", "a service has `endpoints` or `registry`, not both");
+  if (!registry.empty() && tls && tls->use == TlsUse::verified && tls->verify && tls->server_name.empty())
+    checker.warning("tls", "a registered instance has an address and no name: its certificate is checked against that address",
+                    "write server_name");
   if (proxy_protocol && protocol != Protocol::http1)
     checker.error("proxy_protocol", "a connection of HTTP/2 serves many clients, and a PROXY header names one", "use protocol: http1");
   for (const auto& [endpoint, weight] : endpoints) {

@@ -14,6 +14,7 @@
 #include "config/composition.h"
 #include "config/listener.h"
 #include "config/place.h"
+#include "config/registry.h"
 #include "config/route.h"
 #include "config/service.h"
 
@@ -153,9 +154,11 @@ struct Dns {
 
 struct Discovery {
   Dns dns;
+  std::optional<RegistryPlace> registry;
   void visit(this auto& self, auto& field) {
     field("dns", self.dns, "How host names of endpoints are looked up.");
-    field.later("registry", "etcd", "consul");
+    field("registry", self.registry, "Where the registry is that services name with `registry: NAME`.");
+    field.later("etcd", "consul");
   }
 };
 

@@ -200,12 +200,40 @@ TEST(Refused, Listeners) {
             "            ^\n");
 }
 
+// What is said of `discovery: {registry: ...}`, without the place.
+std::string of_registry(const std::string& registry, const std::string& service = "registry: s") {
+  std::string text =
+      whole("version: 1\nlisteners: {a: {port: 1, to: s}}\nservices: {s: {" + service + "}}\ndiscovery: {registry: {" + registry + "}}\n");
+  size_t begin = text.find("error: ");
+  return begin == std::string::npos ? text : text.substr(begin + 7, text.find('\n') - begin - 7);
+}
+
+TEST(Refused, Registry) {
+  EXPECT_EQ(of_registry(""), "");
+  EXPECT_EQ(of_registry("address: unix:/run/registry"), "");
+  EXPECT_EQ(of_registry("port: 9910"), "whoever can connect could register instances");
+  EXPECT_EQ(of_registry("address: \"10.0.0.1:9910\""), "whoever can connect could register instances");
+  EXPECT_EQ(of_registry("port: 9910, token: {env: T}"), "");
+  EXPECT_EQ(of_registry("port: 9910, address: \"127.0.0.1:9910\", token: {env: T}"), "the registry has `port` or `address`, not both");
+  EXPECT_EQ(of_registry("port: 1, token: {env: T}, address: \"127.0.0.1:1\""), "the registry has `port` or `address`, not both");
+  EXPECT_EQ(of_registry("ca: x.pem"), "without `url` nobody looks at `ca`");
+  EXPECT_EQ(of_registry("url: \"https://control.internal:9910\", ca: x.pem"), "");
+  EXPECT_EQ(of_registry("url: \"http://[::1]:9910/\""), "");
+  for (std::string bad : {"control:9910", "http://", "http://a/b", "http://user@a", "http://a:0", "http://a:x", "ftp://a"})
+    EXPECT_EQ(of_registry("url: \"" + bad + "\""), "expected http(s)://host[:port], found \"" + bad + "\"") << bad;
+  EXPECT_EQ(of_registry("url: \"http://a\", port: 1"), "the registry is at `url` or in this process, not both");
+  EXPECT_EQ(of_registry("url: \"http://a\", token: {env: T}"), "a gateway that follows a registry shows no token");
+  EXPECT_EQ(of_registry("url: \"http://a\", ca: x.pem"), "a `ca` needs an https `url`");
+  EXPECT_EQ(of_registry("", "registry: s, endpoints: \"a:1\""), "a service has `endpoints` or `registry`, not both");
+  EXPECT_EQ(of_registry("", "registry: \"a b\""), "expected a name of letters, digits, _ - and ., found \"a b\"");
+}
+
 TEST(Refused, Services) {
   EXPECT_EQ(shown("defaults: {service: {pool: {connections: 0}}}\n").find("must be at least 1") == std::string::npos, false);
   EXPECT_EQ(whole("version: 1\nlisteners: {a: {port: 1, to: s}}\nservices: {s: {}}\n"),
             "f:3:15: error: \"endpoints\" is missing\n"
             "services: {s: {}}\n"
-            "              ^\n");
+            "              ^ endpoints: [\"host:port\"], or registry: NAME\n");
   EXPECT_EQ(whole("version: 1\nlisteners: {a: {port: 1, to: s}}\nservices: {s: {endpoints: \":80\"}}\n"),
             "f:3:16: error: an endpoint needs a host\n"
             "services: {s: {endpoints: \":80\"}}\n"

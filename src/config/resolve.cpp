@@ -42,6 +42,10 @@ class Resolver {
     for (const auto& [name, chain] : document_.chains) policies(chain.policies, all_captures_, true);
     for (const auto& [name, listener] : document_.listeners) this->listener(name, listener);
     for (const auto& [name, service] : document_.services) policies(service.policies, all_captures_);
+    for (const auto& [name, service] : document_.services)
+      if (!service.registry.empty() && !document_.discovery.registry)
+        error("services." + name + ".registry", "nothing says where the registry is",
+              "write discovery: {registry: {}} for one in this process, or {registry: {url: \"http://host:9910\"}}");
     policies(document_.defaults.route.policies, all_captures_);
     for (const Route* group : groups_) policies(group->policies, all_captures_);
     names();
@@ -183,6 +187,8 @@ class Resolver {
   }
 
   void admin() {
+    if (const std::optional<RegistryPlace>& registry = document_.discovery.registry; registry && registry->here())
+      bound(registry->bind(), "discovery.registry");
     if (!document_.admin) return;
     bound(document_.admin->address, "admin");
     if (document_.admin->probes) bound(document_.admin->probes->bind(), "admin.probes");

@@ -110,14 +110,17 @@ struct ServiceEndpoint {
 struct Service : ServiceSettings {
   std::string context;
   std::vector<ServiceEndpoint> endpoints;
+  std::string registry;
   Position at;
 
   void visit(this auto& self, auto& field) {
     using namespace data::rules;
     field("context", self.context, "The bounded context that owns it: a label in metrics and errors.");
-    field("endpoints", self.endpoints, required, at_least(1), "Its instances, host:port each. Host names are resolved.");
+    field("endpoints", self.endpoints, at_least(1), "Its instances, host:port each. Host names are resolved.");
+    field("registry", self.registry, valid(is_name, "a name of letters, digits, _ - and ."),
+          "Instead of `endpoints`: its name in the registry (discovery.registry), where its instances register themselves.");
     self.visit_settings(field);
-    field.later("dns", "registry", "etcd", "consul", "descriptors", "sidecar");
+    field.later("dns", "etcd", "consul", "descriptors", "sidecar");
   }
   void check(data::Checker& checker) const;
 };

@@ -56,6 +56,22 @@ void each_json_member(std::string_view object, const std::function<void(std::str
   }
 }
 
+std::string_view json_value_of(std::string_view name, std::string_view member) {
+  size_t colon = skip_space(member, name.size() + 2);
+  return member.substr(skip_space(member, colon + 1));
+}
+
+void each_json_item(std::string_view array, const std::function<void(std::string_view item)>& see) {
+  size_t at = skip_space(array, 1);
+  while (array[at] != ']') {
+    size_t begin = at;
+    at = value_end(array, at);
+    see(array.substr(begin, at - begin));
+    at = skip_space(array, at);
+    if (array[at] == ',') at = skip_space(array, at + 1);
+  }
+}
+
 bool json_string_is(std::string_view inside, std::string_view text) {
   if (inside.find('\\') == std::string_view::npos) return inside == text;
   std::string decoded;

@@ -3,9 +3,12 @@
 // The small interfaces through which folders of rank 5 meet without knowing each other; app/ joins them.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "io/address.h"
 #include "pipeline/record.h"
 
 namespace portloom::pipeline {
@@ -38,6 +41,36 @@ class StatusSource {
   virtual std::string_view name() const = 0;
   virtual void write_status(std::string& json) const = 0;   // one JSON value
   virtual void write_metrics(std::string& page) const = 0;  // Prometheus text
+};
+
+// An instance that a source knows of and that takes requests.
+struct FoundEndpoint {
+  io::Address address;
+  uint32_t weight = 1;
+  std::string zone;     // empty: unknown
+  std::string version;  // the same
+};
+
+// Where the endpoints of services come from that the configuration does not list. Control thread.
+class EndpointSource {
+ public:
+  virtual ~EndpointSource() = default;
+  // No address twice; in the same order while nothing changes. None: nobody is there, or nobody knows.
+  virtual std::vector<FoundEndpoint> endpoints(std::string_view service) const = 0;
+  // When what it says was confirmed last; of one in this process that is now.
+  virtual Instant confirmed() const = 0;
+  // What the last question met with; empty: it is well.
+  virtual std::string fault() const = 0;
+  // Who is told, by service, that something changed there. One; empty: nobody.
+  void tell(std::function<void(std::string_view service)> changed) { changed_ = std::move(changed); }
+
+ protected:
+  void changed(std::string_view service) const {
+    if (changed_) changed_(service);
+  }
+
+ private:
+  std::function<void(std::string_view)> changed_;
 };
 
 }  // namespace portloom::pipeline

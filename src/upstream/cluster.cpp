@@ -154,7 +154,7 @@ Endpoint* Cluster::another(Endpoint& endpoint, Stopwatch& stopwatch, Request& re
 Task<Response> Cluster::call(Request& request) {
   request.call.service = settings_.name;
   if (published_->version() != version_) adopt_published();
-  if (endpoints_.empty()) return ready(pipeline::deny(Code::no_endpoint, Side::upstream, "no instances for " + settings_.name));
+  if (endpoints_.empty()) return ready(pipeline::deny(Code::no_endpoint, Side::upstream, "no healthy instances for " + settings_.name));
   if (request.exchange.deadline != never) pipeline::pass_on_deadline(request);
   if (settings_.protocol != config::Protocol::http1) return call_http2(request);
   return call_http1(request);

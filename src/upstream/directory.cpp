@@ -66,6 +66,13 @@ void Directory::learn(const std::string& name, Result<Answer> answer, Instant no
 
 Instances Directory::instances(const Service& service) const {
   Instances all;
+  if (!service.registry.empty() && source_ != nullptr) {
+    for (pipeline::FoundEndpoint& found : source_->endpoints(service.registry)) {
+      std::string host = found.address.host();
+      all.push_back({std::move(found.address), found.weight, std::move(host)});
+    }
+    return all;
+  }
   auto add = [&all](io::Address address, uint32_t weight, const std::string& host) {
     bool there = std::any_of(all.begin(), all.end(), [&address](const Instance& one) { return one.address == address; });
     if (!there) all.push_back({std::move(address), weight, host});
@@ -83,6 +90,7 @@ Instances Directory::instances(const Service& service) const {
 }
 
 void Directory::publish(Service& service) {
+  if (!service.registry.empty() && source_ == nullptr && service.published->version() > 0) return;  // nobody says what changed
   Instances now = instances(service);
   if (service.published->version() > 0 && now == service.current) return;
   service.current = now;
@@ -91,10 +99,42 @@ void Directory::publish(Service& service) {
 
 std::shared_ptr<Endpoints> Directory::endpoints(const std::string& name, const std::vector<config::ServiceEndpoint>& written) {
   auto [first, last] = services_.equal_range(name);
-  auto known = std::find_if(first, last, [&written](const auto& entry) { return entry.second.written == written; });
-  if (known == last) known = services_.emplace(name, Service{written, std::make_shared<Endpoints>(), {}});
+  auto known =
+      std::find_if(first, last, [&written](const auto& entry) { return entry.second.registry.empty() && entry.second.written == written; });
+  if (known == last) known = services_.emplace(name, Service{written, {}, std::make_shared<Endpoints>(), {}});
   publish(known->second);
   return known->second.published;
+}
+
+std::shared_ptr<Endpoints> Directory::registered(const std::string& name, const std::string& registry) {
+  auto [first, last] = services_.equal_range(name);
+  auto known = std::find_if(first, last, [&registry](const auto& entry) { return entry.second.registry == registry; });
+  if (known == last) {
+    known = services_.emplace(name, Service{{}, registry, std::make_shared<Endpoints>(), {}});
+    by_registered_name_.emplace(registry, &known->second);
+  }
+  publish(known->second);
+  return known->second.published;
+}
+
+void Directory::use(pipeline::EndpointSource* source) {
+  if (source_ == source) return;
+  if (source_ != nullptr) source_->tell({});
+  source_ = source;
+  if (source_ == nullptr) return;  // what was known last stays published
+  source_->tell([this](std::string_view registry) { publish_registered(registry); });
+  for (auto& [registry, service] : by_registered_name_) publish(*service);
+}
+
+void Directory::publish_registered(std::string_view registry) {
+  auto [first, last] = by_registered_name_.equal_range(std::string(registry));
+  for (auto at = first; at != last; ++at) publish(*at->second);
+}
+
+void Directory::index_registered() {
+  by_registered_name_.clear();
+  for (auto& [name, service] : services_)
+    if (!service.registry.empty()) by_registered_name_.emplace(service.registry, &service);
 }
 
 void Directory::put_in_force(const EndpointsByService& chosen) {
@@ -103,6 +143,7 @@ void Directory::put_in_force(const EndpointsByService& chosen) {
     service.in_force = one != chosen.end() && one->second == service.published;
   }
   std::erase_if(services_, [](const auto& entry) { return entry.second.published.use_count() == 1; });
+  index_registered();
   std::set<std::string, std::less<>> needed;
   for (const auto& [name, service] : services_)
     for (const auto& [address, weight] : service.written) needed.insert(address.host);
@@ -152,7 +193,11 @@ void Directory::write_status(std::string& text) const {
     for (const Instance& instance : service.current) {
       json.begin_object().member("address", instance.address.text()).member("weight", instance.weight);
       auto known = names_.find(instance.host);
-      if (known != names_.end()) {
+      if (!service.registry.empty()) {
+        json.member("registry", service.registry);
+        json.member("state", source_ != nullptr && source_->fault().empty() ? "current" : "stale");
+        if (source_ != nullptr) json.member("age_s", static_cast<uint64_t>((now - source_->confirmed()) / 1s));
+      } else if (known != names_.end()) {
         json.member("host", instance.host);
         json.member("state", known->second.failures == 0 ? "current" : "stale");
         json.member("age_s", static_cast<uint64_t>((now - known->second.answered) / 1s));
@@ -174,8 +219,10 @@ void Directory::write_metrics(std::string& page) const {
     size_t fresh = 0;
     size_t stale = 0;
     for (const Instance& instance : service.current) {
+      bool away = !service.registry.empty() && (source_ == nullptr || !source_->fault().empty());
       auto known = names_.find(instance.host);
-      (known != names_.end() && known->second.failures > 0 ? stale : fresh) += 1;
+      away |= known != names_.end() && known->second.failures > 0;
+      (away ? stale : fresh) += 1;
     }
     page += "portloom_endpoints{service=\"" + name + "\",state=\"current\"} " + std::to_string(fresh) + "\n";
     page += "portloom_endpoints{service=\"" + name + "\",state=\"stale\"} " + std::to_string(stale) + "\n";

@@ -8,6 +8,8 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "async/scope.h"
@@ -44,6 +46,10 @@ class Directory final : public pipeline::StatusSource {
   // The endpoints of a service; the same object as long as somebody uses it and it is written as before. Several writings of
   // one service live side by side: that of the configuration in force, those of plans that are going, that of one being built.
   std::shared_ptr<Endpoints> endpoints(const std::string& service, const std::vector<config::ServiceEndpoint>& written);
+  // The same where the endpoints are those that `source` knows under a name.
+  std::shared_ptr<Endpoints> registered(const std::string& service, const std::string& registry);
+  // Where registered instances come from from now on; null: from nowhere. It tells of changes until another takes its place or stop().
+  void use(pipeline::EndpointSource* source);
   // Those that the configuration in force has: what is told of. What no plan uses any more is forgotten, names included.
   void put_in_force(const EndpointsByService& chosen);
   // From now on names are looked up again in time; within a loop.
@@ -57,6 +63,7 @@ class Directory final : public pipeline::StatusSource {
  private:
   struct Service {
     std::vector<config::ServiceEndpoint> written;
+    std::string registry;  // its name in the registry; empty: its endpoints are written
     std::shared_ptr<Endpoints> published;
     Instances current;
     bool in_force = false;
@@ -74,6 +81,8 @@ class Directory final : public pipeline::StatusSource {
   static Task<void> watch(Directory* self);
   static Task<void> refresh(Directory* self, std::string name);
   void publish(Service& service);
+  void publish_registered(std::string_view registry);
+  void index_registered();
   Instances instances(const Service& service) const;
 
   Lookup* lookup_ = nullptr;
@@ -81,6 +90,8 @@ class Directory final : public pipeline::StatusSource {
   bool running_ = false;
   std::map<std::string, Name> names_;
   std::multimap<std::string, Service, std::less<>> services_;
+  pipeline::EndpointSource* source_ = nullptr;
+  std::unordered_multimap<std::string, Service*> by_registered_name_;
   Random random_{random_seed()};
   Scope scope_;
 };

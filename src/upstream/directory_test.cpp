@@ -183,5 +183,68 @@ TEST_F(Names, ThatNobodyNeedsAreForgotten) {
   EXPECT_EQ(script.asked.size(), 0u);
 }
 
+// A source of registered instances that a test plays.
+class Registered final : public pipeline::EndpointSource {
+ public:
+  std::vector<pipeline::FoundEndpoint> endpoints(std::string_view service) const override {
+    std::vector<pipeline::FoundEndpoint> list;
+    auto [first, last] = known.equal_range(std::string(service));
+    for (auto at = first; at != last; ++at) list.push_back({*io::Address::parse(at->second), 2, "", ""});
+    return list;
+  }
+  Instant confirmed() const override { return Agenda::current().now() - 7s; }
+  std::string fault() const override { return away; }
+  void tell_of(std::string_view service) const { changed(service); }
+  std::multimap<std::string, std::string> known;
+  std::string away;
+};
+
+TEST_F(Names, InTheRegistryAreFollowed) {
+  Registered source;
+  source.known = {{"orders", "10.0.0.1:80"}};
+  shop = directory.registered("shop", "orders");
+  EXPECT_EQ(seen(), "");
+  directory.use(&source);
+  EXPECT_EQ(seen(), "10.0.0.1:80");
+  EXPECT_EQ(shop->get()->front().weight, 2u);
+  EXPECT_EQ(shop->get()->front().host, "10.0.0.1");
+  uint64_t before = shop->version();
+  source.known.emplace("orders", "10.0.0.2:80");
+  source.tell_of("users");
+  EXPECT_EQ(shop->version(), before);
+  source.tell_of("orders");
+  EXPECT_EQ(seen(), "10.0.0.1:80 10.0.0.2:80");
+  source.tell_of("orders");
+  EXPECT_EQ(shop->version(), before + 1);
+  EXPECT_EQ(directory.registered("shop", "orders"), shop);
+  EXPECT_NE(directory.registered("shop", "users"), shop);
+  EXPECT_NE(directory.endpoints("shop", {}), shop);
+  directory.put_in_force({{"shop", shop}});
+  std::string status;
+  directory.write_status(status);
+  EXPECT_NE(status.find(R"("registry":"orders","state":"current","age_s":7})"), std::string::npos) << status;
+  source.away = "it is away";
+  std::string page;
+  directory.write_metrics(page);
+  EXPECT_NE(page.find("portloom_endpoints{service=\"shop\",state=\"stale\"} 2\n"), std::string::npos) << page;
+}
+
+TEST_F(Names, InTheRegistryStayWithoutASourceAndGoWithTheService) {
+  Registered source;
+  source.known = {{"orders", "10.0.0.1:80"}};
+  shop = directory.registered("shop", "orders");
+  directory.use(&source);
+  directory.use(nullptr);
+  directory.registered("shop", "orders");
+  EXPECT_EQ(seen(), "10.0.0.1:80");
+  directory.use(&source);
+  shop.reset();
+  directory.put_in_force({});
+  source.known.clear();
+  source.tell_of("orders");  // nobody needs it any more
+  directory.use(nullptr);
+  source.tell_of("orders");
+}
+
 }  // namespace
 }  // namespace portloom::upstream
