@@ -141,7 +141,7 @@ void Composition::check(data::Checker& checker) const {
 
 void CompositionDestination::check(data::Checker& checker) const {
   if (name.empty()) return Composition::check(checker);
-  if (!calls.empty() || timeout || body.written || checker.written("answer"))
+  if (!calls.empty() || timeout || body.written || answer != AnswerNames{})
     checker.error("name", "a destination names a composition or is one", "take out `name`, or everything else");
 }
 

@@ -99,6 +99,7 @@ struct AnswerNames {
     field("server_timing", self.server_timing, "A Server-Timing field with the time of each call.");
   }
   void check(data::Checker& checker) const;
+  bool operator==(const AnswerNames&) const = default;
   // Is it a member of ours?
   bool has(std::string_view name) const { return name == degraded || name == failed_services || (failures && name == "failures"); }
 };

@@ -215,6 +215,32 @@ TEST_F(Files, WhatPrintPrintsIsReadBackTheSame) {
   EXPECT_EQ(data::print_yaml(shape, again.document.get(), none, no_files), data::print_yaml(shape, first.document.get(), none, no_files));
 }
 
+TEST_F(Files, WhatPrintPrintsOfCompositionsIsReadBackTheSame) {
+  std::string file = write("f.yaml", R"(version: 1
+listeners: {edge: {port: 8080}}
+services: {a: {endpoints: ["a:1"]}}
+routes:
+  - {match: {path: "/named/{id}"}, to: {composition: home}}
+  - {match: {path: "/inline/{id}"}, to: {composition: {calls: {x: {composition: home, timeout: 1s}}, answer: {failures: true}}}}
+compositions:
+  home:
+    calls:
+      x: {service: a, path: "/{id}", query: {q: "{query.q || '1'}"}, fallback: [{stale: 5m}, {value: {a: ["{id}", 1.0, null]}}]}
+      y: {service: a, method: POST, path: /, body: {x: "{x.a[0]}", all: "{body}"}, when: x, pick: [a], fallback: [{omit: true}]}
+    body: {x: "{x}", y: "{y} {{}}"}
+)");
+  Loaded first = load({file}, catalogue());
+  ASSERT_TRUE(first) << data::render(first.problems);
+  std::ostringstream out, err;
+  EXPECT_EQ(check_command(first, data::ProblemFormat::text, true, out, err), 0);
+  Loaded again = good(out.str());
+  ASSERT_TRUE(again) << out.str();
+  data::Origins none;
+  data::Sources no_files;
+  const data::Shape& shape = data::shape_of<Document>();
+  EXPECT_EQ(data::print_yaml(shape, again.document.get(), none, no_files), data::print_yaml(shape, first.document.get(), none, no_files));
+}
+
 // Is this text JSON? Enough of a reader to catch a forgotten comma or bracket.
 bool is_json(std::string_view& text) {
   auto space = [&] {
