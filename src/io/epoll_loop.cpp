@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "io/engines.h"
+#include "io/last_call.h"
 
 namespace portloom::io {
 namespace {
@@ -104,6 +105,8 @@ class EpollPort final : public Port {
     return true;
   }
   bool poll_last() override {
+    if (!last_) begin_no_handshake(descriptor_);
+    last_ = true;
     readable = true;
     return poll();
   }
@@ -113,6 +116,7 @@ class EpollPort final : public Port {
  private:
   EpollLoop& loop_;
   int descriptor_;
+  bool last_ = false;  // poll_last() was called
 };
 
 void EpollLoop::send_pending() {

@@ -1,6 +1,8 @@
 // Tests of io/ on both engines over real loopback sockets: echo in head mode and body mode, end of stream, refusal,
 // back-pressure, half-close, and what dropping a socket during an operation does. No test asserts a time.
 #include <gtest/gtest.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <optional>
@@ -395,6 +397,33 @@ TEST_P(Io, AListenerClosedInTheTurnOfItsConnection) {
   for (int i = 0; i < 20; ++i) loop->turn(5ms);
   EXPECT_TRUE(ends[0] && ends[1]);
   EXPECT_NE(listeners[0].has_value(), listeners[1].has_value());
+}
+
+TEST_P(Io, APortThatIsAboutToCloseBeginsNoHandshake) {
+  if (!loop) return;
+  Result<Listener> listener = listen(Address::loopback(0), false);
+  ASSERT_TRUE(listener.has_value());
+  auto connect = [&] {
+    int descriptor = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    sockaddr_storage storage;
+    socklen_t size = listener->address().fill(storage);
+    ::connect(descriptor, reinterpret_cast<sockaddr*>(&storage), size);
+    return descriptor;
+  };
+  auto state = [](int descriptor) {
+    tcp_info about{};
+    socklen_t size = sizeof about;
+    ::getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &about, &size);
+    return int{about.tcpi_state};
+  };
+  int before = connect();
+  EXPECT_EQ(state(before), TCP_ESTABLISHED);
+  EXPECT_TRUE(listener->accept_last());
+  int after = connect();
+  EXPECT_EQ(state(after), TCP_SYN_SENT);
+  EXPECT_FALSE(listener->accept_last());
+  ::close(before);
+  ::close(after);
 }
 
 TEST_P(Io, APeerThatResetsBeforeItIsAcceptedIsNobodysNeighbour) {

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "io/last_call.h"
 #include "io/uring_loop.h"
 
 namespace portloom::io {
@@ -41,6 +42,7 @@ bool UringPort::poll() {
 }
 
 bool UringPort::poll_last() {
+  begin_no_handshake(descriptor);
   if (queue.empty()) loop.collect_accepted(*this);
   if (queue.empty()) {
     int connected = ::accept4(descriptor, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
