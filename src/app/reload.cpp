@@ -43,7 +43,7 @@ io::Address door_address(const data::Address& written) {
 std::pair<config::Loaded, Materials> Gateway::load_configuration() {
   std::vector<std::string> watched = watched_;
   std::string before = fingerprint(watched_);
-  config::Loaded loaded = settings_.inline_text.empty() ? config::load(settings_.files, catalogue_)
+  config::Loaded loaded = settings_.inline_text.empty() ? config::load(settings_.files, catalogue_, config::Purpose::run)
                                                         : config::load_text("command line", settings_.inline_text, catalogue_);
   Materials materials = load_materials(loaded, blueprint_ ? &blueprint_->materials : nullptr);
   watched_ = settings_.files;

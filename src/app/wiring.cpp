@@ -81,6 +81,7 @@ class Builder {
   void build() {
     for (const auto& [name, service] : document_.services) add_service(name, service);
     for (const auto& [name, composition] : document_.compositions) add_composition(name, composition);
+    plan_.routes.reserve(document_.resolved.size());
     for (const config::ResolvedRoute& route : document_.resolved) add_route(route);
     router_ = own(std::make_unique<pipeline::Router>());
     for (uint16_t i = 0; i < document_.listeners.size(); ++i) add_listener(i);
@@ -153,8 +154,14 @@ class Builder {
 
   void add_route(const config::ResolvedRoute& route) {
     pipeline::Service& to = make_destination(route.to, plan_);
-    plan_.routes.push_back(
-        own(std::make_unique<pipeline::Chain>(make_all(route.policies, policy::default_route_policies(route.policies)), to)));
+    auto make_chain = [&] {
+      return own(std::make_unique<pipeline::Chain>(make_all(route.policies, policy::default_route_policies(route.policies)), to));
+    };
+    if (!route.policies.empty()) return plan_.routes.push_back(make_chain());
+    // Without policies of its own a route does what the others with this destination do: in a large table that is most of them.
+    pipeline::Service*& usual = usual_[&to];
+    if (usual == nullptr) usual = make_chain();
+    plan_.routes.push_back(usual);
   }
 
   void add_listener(uint16_t index) {
@@ -184,6 +191,7 @@ class Builder {
   Clusters& clusters_;
   pipeline::Plan& plan_;
   pipeline::Router* router_ = nullptr;
+  std::map<const pipeline::Service*, pipeline::Service*> usual_;  // by destination: its chain of usual policies
 };
 
 }  // namespace

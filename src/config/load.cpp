@@ -58,20 +58,21 @@ void lay(Value& root, std::optional<Value> value) {
 }
 
 Loaded finish(Value root, std::shared_ptr<data::Sources> sources, const Catalogue& catalogue, const data::Environment& environment,
-              data::Problems& problems) {
+              data::Problems& problems, Purpose purpose = Purpose::look) {
   Loaded loaded;
   auto origins = std::make_shared<data::Origins>();
   auto document = std::make_shared<Document>();
   if (!problems.failed()) {
     data::substitute(root, environment, problems);
     apply_service_defaults(root);
-    data::Reader reader{problems, *origins, catalogue.places()};
+    data::Reader reader{problems, *origins, catalogue.places(), true};
     bool good = read(data::shape_of<Document>(), root, document.get(), {}, reader);
     origins->seal();
     if (!good) check_names(*document, root, *origins, problems);
     root = Value{};  // a large one is worth having back
     if (good && !problems.failed()) resolve(*document, *origins, problems);
     if (good && !problems.failed()) catalogue.review(*document, problems);
+    if (purpose == Purpose::run) document->routes = {};
   }
   if (!problems.failed()) loaded.document = document;
   loaded.problems = problems.take();
@@ -104,7 +105,7 @@ std::vector<std::string> files_of(const std::string& path, data::Problems& probl
 
 }  // namespace
 
-Loaded load(const std::vector<std::string>& paths, const Catalogue& catalogue) {
+Loaded load(const std::vector<std::string>& paths, const Catalogue& catalogue, Purpose purpose) {
   auto sources = std::make_shared<data::Sources>();
   data::Problems problems(*sources);
   const data::Environment environment = data::process_environment();
@@ -114,7 +115,7 @@ Loaded load(const std::vector<std::string>& paths, const Catalogue& catalogue) {
   if (paths.empty()) problems.error(data::nowhere, {}, "no configuration file", "name one, or write ./portloom.yaml");
   for (const std::string& path : paths)
     for (const std::string& file : files_of(path, problems)) lay(root, includes.read(file));
-  Loaded loaded = finish(std::move(root), std::move(sources), catalogue, environment, problems);
+  Loaded loaded = finish(std::move(root), std::move(sources), catalogue, environment, problems, purpose);
   loaded.watched = includes.watched();
   return loaded;
 }

@@ -28,9 +28,12 @@ struct Loaded {
   std::string place(data::Position at) const { return sources->place(at); }
 };
 
+// To run it: routes as they are written are given up once they are resolved. A large table is then there once.
+enum class Purpose : uint8_t { look, run };
+
 // Reads and merges the files in order, each with what it includes: maps merge, lists are replaced, null removes. A directory stands
 // for its *.yaml files by name. "-" is standard input. Blocks; not for a worker thread.
-Loaded load(const std::vector<std::string>& paths, const Catalogue& catalogue);
+Loaded load(const std::vector<std::string>& paths, const Catalogue& catalogue, Purpose purpose = Purpose::look);
 
 // One text under a name for its messages; it includes nothing. The environment is the process's unless given.
 Loaded load_text(std::string name, std::string text, const Catalogue& catalogue,

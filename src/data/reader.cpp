@@ -39,8 +39,11 @@ bool read_list(const Shape& shape, const Value& value, void* into, const std::st
   if (!value.is_list()) return read(shape.item(), value, shape.append(into, {}), join(path, 0), reader);
   bool good = true;
   shape.reserve(into, value.list.size());
-  for (size_t i = 0; i < value.list.size(); ++i)
+  for (size_t i = 0; i < value.list.size(); ++i) {
     good = read(shape.item(), value.list[i], shape.append(into, {}), join(path, i), reader) && good;
+    // A hundred thousand routes need not be there twice.
+    if (reader.consumes && shape.item().kind == Shape::Kind::structure) const_cast<Value&>(value.list[i]) = Value{};
+  }
   return good;
 }
 

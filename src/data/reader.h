@@ -47,6 +47,7 @@ struct Reader {
   Problems& problems;
   Origins& origins;
   const OpenPlaces& places;
+  bool consumes = false;  // structures in lists are given up once they are read: the values are nobody's but the reader's
 };
 
 // False when something was wrong; `into` then holds what could be read and must not be used.

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "data/plain_yaml.h"
 #include "data/utf8.h"
 
 namespace portloom::data {
@@ -243,6 +244,13 @@ void report(const YAML::Exception& fault, uint32_t file, Position last, Problems
 }  // namespace
 
 std::optional<Value> read_yaml(uint32_t file, Problems& problems) {
+  const std::string& text = problems.sources().text(file);
+  if (text.size() <= yaml_bytes_max && broken_byte(text) == std::string::npos)
+    if (std::optional<Value> plain = read_plain_yaml(text, file)) return plain;
+  return read_whole_yaml(file, problems);
+}
+
+std::optional<Value> read_whole_yaml(uint32_t file, Problems& problems) {
   const std::string& text = problems.sources().text(file);
   if (text.size() > yaml_bytes_max) {
     problems.error({file, 1, 1}, {}, "the file is larger than 16 MiB");

@@ -19,6 +19,8 @@ inline constexpr size_t yaml_values_max = 1'000'000;  // after aliases are expan
 
 // Reads file `file` of `problems.sources()`. Empty when something was refused; an empty document is a null Value.
 std::optional<Value> read_yaml(uint32_t file, Problems& problems);
+// The same by yaml-cpp alone: what plain_yaml.h leaves to it, and the judge in its tests.
+std::optional<Value> read_whole_yaml(uint32_t file, Problems& problems);
 
 // A text as a YAML scalar that both YAML versions read back as this text: quoted only where it must be.
 std::string yaml_scalar(std::string_view text);
