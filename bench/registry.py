@@ -11,8 +11,8 @@ import os
 import resource
 import statistics
 import subprocess
-import sys
 import tempfile
+import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -52,14 +52,16 @@ def start(text, folder, name):
                 key, _, value = word.partition("=")
                 ports[key] = value.rsplit(":", 1)[-1]
             break
-        print(line, end="", file=sys.stderr)
+    threading.Thread(target=process.stderr.read, daemon=True).start()  # nobody reads its warnings; it must not wait for that
     return process, {key: int(port) for key, port in ports.items() if port.isdigit()}
 
 
 def cpu(process):
-    with open(f"/proc/{process.pid}/stat") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    total = 0
+    for task in os.listdir(f"/proc/{process.pid}/task"):
+        with open(f"/proc/{process.pid}/task/{task}/schedstat") as file:
+            total += int(file.read().split()[0])
+    return total / 1e9
 
 
 def rss(process):
@@ -77,10 +79,14 @@ async def beats(folder, seconds):
     process, ports = start(configuration('address: "127.0.0.1:0"', 0), folder, "beats")
     before = rss(process)
     lines = []
-    for i in range(INSTANCES):
-        line = await Line(ports["registry"]).open()
-        _, answer = await line.ask("PUT", f"/v1/services/n{i % 1000}/i{i}", b'{"address":"10.0.0.1","port":80,"ttl":"30s"}')
-        lines.append((line, f"/v1/services/n{i % 1000}/i{i}/heartbeat", f"Lease: {json.loads(answer)['lease']}\r\n"))
+
+    async def enter(first):
+        for i in range(first, INSTANCES, 50):
+            line = await Line(ports["registry"]).open()
+            _, answer = await line.ask("PUT", f"/v1/services/n{i % 1000}/i{i}", b'{"address":"10.0.0.1","port":80,"ttl":"30s"}')
+            lines.append((line, f"/v1/services/n{i % 1000}/i{i}/heartbeat", f"Lease: {json.loads(answer)['lease']}\r\n"))
+
+    await asyncio.gather(*(enter(i) for i in range(50)))
     each = (rss(process) - before) / INSTANCES
     failed = 0
 
@@ -107,7 +113,7 @@ async def origin(reader, writer):
         while True:
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-    except (asyncio.IncompleteReadError, ConnectionError):
+    except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
         writer.close()
 
 
