@@ -21,11 +21,17 @@ class Process final : public Control {
     if (query.empty()) return failure(Code::bad_request, Side::client, "no question");
     return query.starts_with("json") ? "{}\n" : "asked " + std::string(query) + "\n";
   }
+  Result<void> hold_breaker(std::string_view service, std::string_view state) override {
+    held = std::string(service) + "=" + std::string(state);
+    if (service != "orders") return failure(Code::not_found, Side::client, "there is no breaker " + std::string(service));
+    return {};
+  }
   void write_status(std::string& json) override { json += "{}"; }
   void write_metrics(std::string& page) override { page += "up 1\n"; }
 
   std::string reason;
   std::string refusal;
+  std::string held;
   int drains = 0;
 };
 
@@ -82,6 +88,16 @@ TEST_F(Admin, DrainAndReloadAreAskedByPostAlone) {
   ASSERT_TRUE(refused.fault);
   EXPECT_EQ(refused.fault->detail, process_.refusal);
   EXPECT_EQ(ask(admin_, "POST", "/status").headers.find(http::Name::allow), "GET, HEAD");
+}
+
+TEST_F(Admin, BreakersAreHeldByPostAlone) {
+  EXPECT_EQ(ask(admin_, "GET", "/breakers/orders?state=open").status, 405);
+  EXPECT_EQ(ask(admin_, "POST", "/breakers/orders?state=open", true).status, 403);
+  EXPECT_EQ(process_.held, "");
+  EXPECT_EQ(text(ask(admin_, "POST", "/breakers/orders?state=open")), "open\n");
+  EXPECT_EQ(process_.held, "orders=open");
+  EXPECT_EQ(ask(admin_, "POST", "/breakers/users?state=auto").status, 404);
+  EXPECT_EQ(ask(probes_, "POST", "/breakers/orders?state=closed").status, 404);
 }
 
 TEST_F(Admin, AWebPageMayNotChangeAnything) {

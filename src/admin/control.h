@@ -22,6 +22,9 @@ class Control {
   virtual Result<void> reload() = 0;
   // What would become of a request (docs/explain.md); `query` as it came. Code::bad_request: what is wrong with it.
   virtual Result<std::string> explain(std::string_view query) = 0;
+  // An operator's word on the circuit breaker of a service: "open", "closed" or "auto". Code::not_found or Code::bad_request: what is
+  // wrong with that.
+  virtual Result<void> hold_breaker(std::string_view service, std::string_view state) = 0;
   // Appends one JSON object: admin/status.h writes it.
   virtual void write_status(std::string& json) = 0;
   // Appends the page in Prometheus's text format.

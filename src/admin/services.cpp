@@ -3,6 +3,7 @@
 // One table: path, verb, what is done. No answer is ever cached, none is taken for another type.
 #include "admin/services.h"
 
+#include "http/form.h"
 #include "pipeline/problem.h"
 
 namespace portloom::admin {
@@ -59,21 +60,38 @@ Response answer_explain(Control& control, const Request& request) {
   return page(200, said->starts_with('{') ? "application/json" : plain, *said);
 }
 
+constexpr std::string_view breakers = "/breakers/";  // and a service's name
+
+Response hold_breaker(Control& control, const Request& request) {
+  std::string state;
+  http::for_each_parameter(request.query(), [&](std::string_view name, std::string_view value) {
+    if (name == "state") state = http::form_decode(value);
+    return true;
+  });
+  Result<void> done = control.hold_breaker(request.path().substr(breakers.size()), state);
+  if (!done) return pipeline::deny(std::move(done.error()));
+  return page(200, plain, state + "\n");
+}
+
 struct Entry {
-  std::string_view path;
-  bool changes;  // POST; else GET
-  bool probe;    // also on the probes' door
+  std::string_view path;  // one that ends in a slash: whatever is below it
+  bool changes;           // POST; else GET
+  bool probe;             // also on the probes' door
   Response (*answer)(Control&, const Request&);
 };
 constexpr Entry entries[] = {
     {"/healthz", false, true, answer_health}, {"/readyz", false, true, answer_ready},     {"/metrics", false, true, answer_metrics},
     {"/status", false, false, answer_status}, {"/explain", false, false, answer_explain}, {"/drain", true, false, begin_drain},
-    {"/reload", true, false, load_again},
+    {"/reload", true, false, load_again},     {breakers, true, false, hold_breaker},
 };
+
+bool is_for(const Entry& entry, std::string_view path) {
+  return entry.path.ends_with('/') ? path.starts_with(entry.path) : path == entry.path;
+}
 
 Response answer(Control& control, const Request& request, bool probes_only) {
   for (const Entry& entry : entries) {
-    if (entry.path != request.path() || (probes_only && !entry.probe)) continue;
+    if (!is_for(entry, request.path()) || (probes_only && !entry.probe)) continue;
     http::Method method = request.method();
     bool allowed = entry.changes ? method == http::Method::POST : method == http::Method::GET || method == http::Method::HEAD;
     if (!allowed) {

@@ -20,7 +20,8 @@ class ProbesService final : public pipeline::Service {
   Control& control_;
 };
 
-// The same, GET /status and /explain, POST /drain and POST /reload. A POST that a browser's page sent (it has an Origin) is refused.
+// The same, GET /status and /explain, POST /drain, /reload and /breakers/NAME. A POST that a browser's page sent (it has an Origin) is
+// refused.
 class AdminService final : public pipeline::Service {
  public:
   explicit AdminService(Control& control) : control_(control) {}

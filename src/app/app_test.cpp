@@ -76,7 +76,9 @@ TEST(Draw, AServiceWhoseHostCannotBeFoundIsAWarning) {
   auto resolver = upstream::Resolver::make({"127.0.0.1:9"});  // nobody is there
   ASSERT_TRUE(resolver.has_value());
   upstream::Directory directory;
-  Result<std::shared_ptr<const Blueprint>> drawn = draw(std::move(loaded), {}, directory, **resolver);
+  upstream::Breakers breakers;
+  upstream::Healths healths;
+  Result<std::shared_ptr<const Blueprint>> drawn = draw(std::move(loaded), {}, {directory, **resolver, breakers, healths});
   ASSERT_TRUE(drawn.has_value());
   ASSERT_EQ((*drawn)->warnings.size(), 1u);
   EXPECT_NE((*drawn)->warnings[0].find("t.yaml:3: service a: cannot resolve no.such.host.invalid"), std::string::npos);

@@ -340,10 +340,25 @@ class Explainer {
     if (std::ranges::none_of(policies, [](const Part& part) { return part.kind == "retry"; }))
       way.steps.push_back({"usual", "retry: {attempts: 2, causes: [refused, reset]}", {}, {}});
     for (const Part& part : policies) way.steps.push_back(step("service", part));
+    if (service.breaker) way.steps.push_back(breaker(name, service));
     static_cast<http::RequestHead&>(*request_) = std::move(before);
     way.endpoints = endpoints(name, service);
     way.pick = pick(service, way.endpoints.size());
     return way;
+  }
+
+  Explanation::Step breaker(const std::string& name, const config::Service& service) const {
+    Part part;
+    part.kind = "breaker";
+    part.shape = &data::shape_of<config::Breaker>();
+    part.config = std::shared_ptr<const void>(std::shared_ptr<const void>(), &*service.breaker);
+    Explanation::Step step{"service", policy_text(part), place(loaded_.origins->nearest("services." + name + ".breaker")), {}};
+    if (running_.circuits == nullptr) return step;
+    auto circuit = running_.circuits->find(name);
+    if (circuit == running_.circuits->end()) return step;
+    upstream::Circuit::View view = circuit->second->view(Agenda::current().now());
+    step.note = std::string(name_of(view.state)) + ": " + in_words(view.reason, *service.breaker);
+    return step;
   }
 
   // As they are written; on a running gateway what their names lead to.
@@ -362,8 +377,17 @@ class Explainer {
     for (const upstream::Instance& one : *published->second->get()) {
       bool named = !one.host.empty() && !http::Address::parse(one.host);
       add(one.address.text() + (named ? " of " + one.host : ""), one.weight);
+      if (running_.health != nullptr) texts.back() += how_is(name, one);
     }
     return texts;
+  }
+
+  std::string how_is(const std::string& service, const upstream::Instance& instance) const {
+    auto health = running_.health->find(service);
+    if (health == running_.health->end()) return {};
+    upstream::Health::Verdict verdict = health->second->verdict(key_of(instance));
+    if (verdict.state == upstream::Health::State::fit) return {};
+    return ", " + std::string(name_of(verdict.state)) + ": " + verdict.why;
   }
 
   static std::string pick(const config::Service& service, size_t count) {

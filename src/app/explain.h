@@ -14,7 +14,9 @@
 #include "pipeline/router.h"
 #include "pipeline/verdict.h"
 #include "policy/build.h"
+#include "upstream/breaker.h"
 #include "upstream/endpoints.h"
+#include "upstream/health.h"
 
 namespace portloom::app {
 
@@ -77,6 +79,8 @@ inline constexpr size_t rules_listed_max = 20;  // of those that are rejected; t
 struct Running {
   const policy::States* limits = nullptr;
   const upstream::EndpointsByService* endpoints = nullptr;
+  const upstream::CircuitsByService* circuits = nullptr;
+  const upstream::HealthByService* health = nullptr;
 };
 
 // `table` was compiled from `loaded`, which has a document. Code::invalid: the question makes no sense, and why.

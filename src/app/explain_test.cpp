@@ -135,12 +135,14 @@ TEST(Explain, AQuestionOverTheAdminApi) {
   auto resolver = upstream::Resolver::make({});
   ASSERT_TRUE(resolver.has_value());
   upstream::Directory directory;
+  upstream::Breakers breakers;
+  upstream::Healths healths;
   policy::States states;
   auto blueprint = draw(config::load_text("t.yaml",
                                           "version: 1\nlisteners: {edge: {port: 0}}\nroutes: [{match: {path: \"/a/{id}\"}, to: {response: "
                                           "{status: 200, body: \"{id}\"}}}]\n",
                                           make_catalogue()),
-                        {}, directory, **resolver);
+                        {}, {directory, **resolver, breakers, healths});
   ASSERT_TRUE(blueprint.has_value());
   Result<std::string> said =
       explain_query(**blueprint, states, "method=GET&url=http%3A%2F%2Fshop.example%2Fa%2F7&header=X-App:%20phone&format=text");

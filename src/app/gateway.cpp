@@ -72,7 +72,8 @@ int Gateway::run() {
     say("portloom: " + resolver.error().detail);
     return exit_configuration;
   }
-  Result<std::shared_ptr<const Blueprint>> blueprint = draw(std::move(loaded), std::move(materials), directory_, **resolver);
+  Result<std::shared_ptr<const Blueprint>> blueprint =
+      draw(std::move(loaded), std::move(materials), {directory_, **resolver, breakers_, healths_});
   if (!blueprint) {
     say("portloom: " + blueprint.error().detail);
     return exit_configuration;
@@ -116,6 +117,9 @@ int Gateway::run() {
   scope_.spawn(watch_memory, this);
   scope_.spawn(sweep_doors, this);
   directory_.start();
+  breakers_.start(say);
+  healths_.start(say);
+  checks_.start();
   state_ = State::ready;
   announce();
   if (settings_.on_ready) {
@@ -135,6 +139,9 @@ int Gateway::run() {
   if (log_) log_->stop();
   scope_.cancel();
   directory_.stop();
+  breakers_.stop();
+  healths_.stop();
+  checks_.stop();
   Agenda::make_current(nullptr);
   return exit_status_;
 }
@@ -195,8 +202,19 @@ void Gateway::write_status(std::string& json) {
   sources.push_back(&memory_);
   sources.push_back(&directory_);
   if (const pipeline::StatusSource* registry = discovery_.status()) sources.push_back(registry);
+  sources.push_back(&breakers_);
   if (log_) sources.push_back(log_.get());
   admin::write_status(json, status, sources);
+}
+
+Result<void> Gateway::hold_breaker(std::string_view service, std::string_view state) {
+  using Hold = upstream::Circuit::Hold;
+  std::optional<Hold> what;
+  if (state == "open") what = Hold::open;
+  if (state == "closed") what = Hold::closed;
+  if (state == "auto") what = Hold::none;
+  if (!what) return failure(Code::bad_request, Side::client, "say which: ?state=open, closed or auto");
+  return breakers_.hold(service, *what, Agenda::current().now());
 }
 
 void Gateway::begin_drain() {

@@ -47,12 +47,15 @@ class Gateway final : public admin::Control {
   }
   Result<void> reload() override;
   Result<std::string> explain(std::string_view query) override { return explain_query(*blueprint_, states_, query); }
+  Result<void> hold_breaker(std::string_view service, std::string_view state) override;
   void write_status(std::string& json) override;
   void write_metrics(std::string& page) override {
     metrics_->render(page);
     memory_.write_metrics(page);
     directory_.write_metrics(page);
     if (const pipeline::StatusSource* registry = discovery_.status()) registry->write_metrics(page);
+    breakers_.write_metrics(page);
+    healths_.write_metrics(page);
     if (log_) log_->write_metrics(page);
   }
 
@@ -91,6 +94,9 @@ class Gateway final : public admin::Control {
   std::shared_ptr<upstream::Resolver> resolver_;
   upstream::Directory directory_;
   Discovery discovery_{directory_};
+  upstream::Breakers breakers_;
+  upstream::Healths healths_;
+  upstream::Checks checks_;
   std::shared_ptr<const Blueprint> blueprint_;
   std::vector<std::string> watched_;  // files whose change is a reload
   std::string seen_;                  // their fingerprint when they were read last

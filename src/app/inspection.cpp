@@ -186,7 +186,8 @@ Result<std::string> explain_query(const Blueprint& blueprint, const policy::Stat
   });
   if (wrong.empty() && question.url.empty()) wrong = "ask with ?method=GET&url=https://HOST/PATH";
   if (!wrong.empty()) return failure(Code::bad_request, Side::client, std::move(wrong));
-  Result<Explanation> said = explain(blueprint.loaded, *blueprint.snapshot->table, question, {&states, &blueprint.endpoints});
+  Result<Explanation> said = explain(blueprint.loaded, *blueprint.snapshot->table, question,
+                                     {&states, &blueprint.endpoints, &blueprint.circuits, &blueprint.health});
   if (!said) return failure(Code::bad_request, Side::client, std::move(said.error().detail));
   return json ? explain_json(*said) : explain_text(*said);
 }

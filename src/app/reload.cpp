@@ -142,7 +142,10 @@ Result<std::shared_ptr<upstream::Resolver>> Gateway::resolver_for(const config::
 void Gateway::use_endpoints(std::shared_ptr<upstream::Resolver> resolver) {
   std::shared_ptr<upstream::Resolver> before = std::exchange(resolver_, std::move(resolver));
   directory_.use(*resolver_, {.keep_stale = blueprint_->loaded.document->discovery.dns.keep_stale});  // it lets go of `before`
-  directory_.put_in_force(blueprint_->endpoints);
+  directory_.put_in_force(blueprint_->endpoints, blueprint_->health);
+  breakers_.put_in_force(blueprint_->circuits);
+  healths_.put_in_force(blueprint_->health);
+  checks_.put_in_force(blueprint_->checks);
   for (const std::string& warning : blueprint_->warnings) say(warning);
 }
 
@@ -153,7 +156,8 @@ Result<void> Gateway::reload() {
   if (!loaded) return refuse_configuration({Code::invalid, Side::gateway, Progress::nothing, data::render(loaded.problems)}, true);
   Result<std::shared_ptr<upstream::Resolver>> resolver = resolver_for(loaded.document->discovery.dns);
   if (!resolver) return refuse_configuration(std::move(resolver.error()), false);
-  Result<std::shared_ptr<const Blueprint>> drawn = draw(std::move(loaded), std::move(materials), directory_, **resolver);
+  Result<std::shared_ptr<const Blueprint>> drawn =
+      draw(std::move(loaded), std::move(materials), {directory_, **resolver, breakers_, healths_});
   if (!drawn) return refuse_configuration(std::move(drawn.error()), false);
   const config::Document& next = *(*drawn)->loaded.document;
   Ports ports;

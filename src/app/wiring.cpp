@@ -72,6 +72,37 @@ void find_endpoints(const config::Loaded& loaded, upstream::Directory& directory
   }
 }
 
+// Whatever a cluster depends on: how it is written, what its files hold, and those limits that bound its messages. Where its names lead
+// it is told by the directory, which keeps what it publishes for a writing as long as a cluster uses it.
+std::string facts_of(const Blueprint& blueprint, const std::string& name, const config::Service& service) {
+  std::string facts = data::format_value(data::shape_of<config::Service>(), &service);
+  auto files = blueprint.materials.digests.find(name);
+  if (files != blueprint.materials.digests.end()) facts += '\n' + std::to_string(files->second);
+  const config::Limits& limits = blueprint.loaded.document->limits;
+  return facts + '\n' + std::to_string(limits.headers.bytes) + ' ' + std::to_string(limits.uri.bytes);
+}
+
+http::Limits heads_of(const config::Document& document) {
+  return {.headers = document.limits.headers.bytes, .uri = document.limits.uri.bytes};
+}
+
+std::optional<io::ProxyVersion> proxy_header_of(const config::Service& service) {
+  if (!service.proxy_protocol) return std::nullopt;
+  return *service.proxy_protocol == config::ProxyHeader::v1 ? io::ProxyVersion::v1 : io::ProxyVersion::v2;
+}
+
+void add_checks(Blueprint& blueprint) {
+  const config::Document& document = *blueprint.loaded.document;
+  for (const auto& [name, service] : document.services) {
+    if (!service.health) continue;
+    upstream::CheckSettings settings{.rules = *service.health, .protocol = service.protocol, .heads = heads_of(document)};
+    settings.tls = tls_of(blueprint, name);
+    settings.proxy_header = proxy_header_of(service);
+    blueprint.checks[name] = {facts_of(blueprint, name, service), std::move(settings), blueprint.endpoints.find(name)->second,
+                              blueprint.health.find(name)->second};
+  }
+}
+
 // Fills one Plan.
 class Builder {
  public:
@@ -122,26 +153,27 @@ class Builder {
     settings.idle_timeout = service.idle_timeout;
     settings.pool_idle = service.pool.idle;
     settings.connections_max = service.pool.connections;
-    settings.heads = {.headers = document_.limits.headers.bytes, .uri = document_.limits.uri.bytes};
+    settings.slow_start = service.slow_start;
+    settings.heads = heads_of(document_);
     settings.tls = tls_of(blueprint_, name);
-    if (service.proxy_protocol)
-      settings.proxy_header = *service.proxy_protocol == config::ProxyHeader::v1 ? io::ProxyVersion::v1 : io::ProxyVersion::v2;
+    if (auto health = blueprint_.health.find(name); health != blueprint_.health.end()) settings.health = health->second;
+    settings.proxy_header = proxy_header_of(service);
     const std::shared_ptr<upstream::Endpoints>& endpoints = blueprint_.endpoints.find(name)->second;
-    std::shared_ptr<upstream::Cluster> cluster = clusters_.keep(
-        name, facts_of(name, service), [&] { return std::make_shared<upstream::Cluster>(std::move(settings), endpoints, random_seed()); });
+    std::shared_ptr<upstream::Cluster> cluster = clusters_.keep(name, facts_of(blueprint_, name, service), [&] {
+      return std::make_shared<upstream::Cluster>(std::move(settings), endpoints, random_seed());
+    });
     plan_.kept.push_back(cluster);
     std::vector<data::Part> written = document_.expand(service.policies);
-    plan_.services[name] = own(std::make_unique<pipeline::Chain>(
-        make_all(written, policy::default_service_policies(written, &worker_, "services." + name)), *cluster));
+    std::vector<pipeline::Policy*> policies = make_all(written, policy::default_service_policies(written, &worker_, "services." + name));
+    if (service.breaker) policies.push_back(own_policy(make_breaker(name)));
+    plan_.services[name] = own(std::make_unique<pipeline::Chain>(std::move(policies), *cluster));
   }
 
-  // Whatever a cluster depends on: how it is written, what its files hold, and those limits that bound its messages. Where its names lead
-  // it is told by the directory, which keeps what it publishes for a writing as long as a cluster uses it.
-  std::string facts_of(const std::string& name, const config::Service& service) const {
-    std::string facts = data::format_value(data::shape_of<config::Service>(), &service);
-    auto files = blueprint_.materials.digests.find(name);
-    if (files != blueprint_.materials.digests.end()) facts += '\n' + std::to_string(files->second);
-    return facts + '\n' + std::to_string(document_.limits.headers.bytes) + ' ' + std::to_string(document_.limits.uri.bytes);
+  // Innermost: it sees each attempt, and nothing that other policies refuse.
+  std::unique_ptr<pipeline::Policy> make_breaker(const std::string& name) {
+    auto seat = worker_.keep<upstream::Circuit::Seat>("breaker", name, blueprint_.circuits.find(name)->second);
+    data::Position at = blueprint_.loaded.origins->nearest("services." + name + ".breaker");
+    return std::make_unique<upstream::Breaker>(std::move(seat), name, blueprint_.loaded.place(at));
   }
 
   // Those that it asks first: they hold each other in no circle.
@@ -202,8 +234,7 @@ config::Catalogue make_catalogue() {
   return catalogue;
 }
 
-Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded, Materials materials, upstream::Directory& directory,
-                                              upstream::Resolver& resolver) {
+Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded, Materials materials, const Surroundings& around) {
   auto blueprint = std::make_shared<Blueprint>();
   auto snapshot = std::make_shared<pipeline::Snapshot>();
   snapshot->document = loaded.document;
@@ -220,11 +251,15 @@ Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded, Materials m
   for (const pipeline::Route& route : snapshot->table->routes()) blueprint->route_names.push_back(route.name);
   for (const auto& [name, service] : loaded.document->services) {
     blueprint->service_names.push_back(name);
+    if (service.breaker) blueprint->circuits[name] = around.breakers.keep(name, *service.breaker);
+    if (service.outliers || service.health)
+      blueprint->health[name] = around.healths.keep(name, {.outliers = service.outliers, .check = service.health});
   }
-  find_endpoints(loaded, directory, resolver, *blueprint);
+  find_endpoints(loaded, around.directory, around.resolver, *blueprint);
   blueprint->snapshot = std::move(snapshot);
   blueprint->loaded = std::move(loaded);
   blueprint->materials = std::move(materials);
+  add_checks(*blueprint);
   return std::shared_ptr<const Blueprint>(std::move(blueprint));
 }
 

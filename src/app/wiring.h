@@ -16,8 +16,11 @@
 #include "pipeline/plan.h"
 #include "policy/build.h"
 #include "server/server.h"
+#include "upstream/breaker.h"
+#include "upstream/check.h"
 #include "upstream/cluster.h"
 #include "upstream/directory.h"
+#include "upstream/health.h"
 
 namespace portloom::app {
 
@@ -25,7 +28,10 @@ struct Blueprint {
   config::Loaded loaded;
   std::shared_ptr<const pipeline::Snapshot> snapshot;
   upstream::EndpointsByService endpoints;  // the directory's
-  std::vector<io::Address> binds;          // by listener
+  upstream::CircuitsByService circuits;    // of services that have a breaker
+  upstream::HealthByService health;        // of those whose instances are watched
+  std::map<std::string, upstream::Checks::Service> checks;
+  std::vector<io::Address> binds;  // by listener
   Materials materials;
   std::vector<std::string> route_names;
   std::vector<std::string> service_names;
@@ -34,9 +40,15 @@ struct Blueprint {
 
 config::Catalogue make_catalogue();
 
+// What is known of services process-wide, whichever configuration is in force.
+struct Surroundings {
+  upstream::Directory& directory;
+  upstream::Resolver& resolver;
+  upstream::Breakers& breakers;
+  upstream::Healths& healths;
+};
 // Control thread; asks for the names that the directory does not know (blocks, 3 s at most). Code::invalid with what is wrong.
-Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded, Materials materials, upstream::Directory& directory,
-                                              upstream::Resolver& resolver);
+Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded, Materials materials, const Surroundings& around);
 
 // One worker's clusters. A service that is configured as before, its files included, keeps its cluster from plan to plan: pools,
 // counts, health. The worker's own; plans share what they use.

@@ -31,6 +31,7 @@ std::string_view name_of(Code code) {
     case Code::upstream_timeout: return "upstream_timeout";
     case Code::upstream_protocol: return "upstream_protocol";
     case Code::no_endpoint: return "no_endpoint";
+    case Code::breaker_open: return "breaker_open";
     case Code::client_gone: return "client_gone";
     case Code::cancelled: return "cancelled";
     case Code::draining: return "draining";

@@ -37,6 +37,7 @@ enum class Code : uint8_t {
   upstream_timeout,   // no answer in time
   upstream_protocol,  // the upstream sent garbage
   no_endpoint,        // no (healthy) instance of the service
+  breaker_open,       // the service has failed too often lately: it was not asked
   client_gone,
   cancelled,
   draining,

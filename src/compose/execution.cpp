@@ -27,7 +27,8 @@ constexpr Duration margin = 10ms;
 
 Failure unreachable(const Error& error) {
   bool late = error.code == Code::upstream_timeout || error.code == Code::connect_timeout || error.code == Code::request_timeout;
-  return {late ? Failure::Kind::timeout : Failure::Kind::unreachable, error.code, 0, error.detail};
+  Failure::Kind kind = error.code == Code::breaker_open ? Failure::Kind::breaker_open : Failure::Kind::unreachable;
+  return {late ? Failure::Kind::timeout : kind, error.code, 0, error.detail};
 }
 Failure late() { return {Failure::Kind::timeout, Code::upstream_timeout, 0, "no answer in time"}; }
 Failure input(std::string detail) { return {Failure::Kind::input, Code::missing_input, 0, std::move(detail)}; }
@@ -66,6 +67,7 @@ std::string_view name_of(Failure::Kind kind) {
   switch (kind) {
     case Failure::Kind::timeout: return "timeout";
     case Failure::Kind::unreachable: return "unreachable";
+    case Failure::Kind::breaker_open: return "breaker_open";
     case Failure::Kind::status: return "status";
     case Failure::Kind::not_json: return "not_json";
     case Failure::Kind::too_large: return "too_large";

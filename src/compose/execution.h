@@ -20,7 +20,7 @@ namespace portloom::compose {
 
 // Why a call failed.
 struct Failure {
-  enum class Kind : uint8_t { timeout, unreachable, status, not_json, too_large, input };
+  enum class Kind : uint8_t { timeout, unreachable, breaker_open, status, not_json, too_large, input };
   Kind kind = Kind::timeout;
   Code code = Code::upstream_timeout;
   uint16_t status = 0;  // that the service answered with; 0: it did not

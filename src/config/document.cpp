@@ -76,12 +76,38 @@ void Dns::check(data::Checker& checker) const {
   }
 }
 
+void Breaker::check(data::Checker& checker) const {
+  if (checker.written("slow_rate") && !slow) checker.error("slow_rate", "no request is slow without `slow`", "write slow: 1s beside it");
+  if (checker.written("open_for_max") && open_for_max < open_for)
+    checker.error("open_for_max", "this is shorter than `open_for`, " + format_duration(open_for));
+}
+
+void Outliers::check(data::Checker& checker) const {
+  if (checker.written("eject_for_max") && eject_for_max < eject_for)
+    checker.error("eject_for_max", "this is shorter than `eject_for`, " + format_duration(eject_for));
+}
+
+bool is_check_path(std::string_view text) {
+  return text.starts_with('/') && std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f && c != '#'; });
+}
+
+void HealthCheck::check(data::Checker& checker) const {
+  if (kind && *kind != CheckKind::http && checker.written("path")) checker.error("path", "a path is asked for with `kind: http` alone");
+  if (kind && *kind != CheckKind::grpc && checker.written("grpc_service"))
+    checker.error("grpc_service", "this is asked about with `kind: grpc` alone");
+  if (grpc_service.size() > 100) checker.error("grpc_service", "a name of at most 100 characters");
+  if (timeout > every) checker.error("timeout", "this is longer than `every`, " + format_duration(every));
+}
+
 void Service::check(data::Checker& checker) const {
   if (endpoints.empty() && registry.empty()) checker.error("", "\"endpoints\" is missing", "endpoints: [\"host:port\"], or registry: NAME");
   if (!endpoints.empty() && !registry.empty()) checker.error("registry", "a service has `endpoints` or `registry`, not both");
   if (!registry.empty() && tls && tls->use == TlsUse::verified && tls->verify && tls->server_name.empty())
     checker.warning("tls", "a registered instance has an address and no name: its certificate is checked against that address",
                     "write server_name");
+  bool all_draining = !endpoints.empty();
+  for (const auto& [address, weight] : endpoints) all_draining = all_draining && weight == 0;
+  if (all_draining) checker.error("endpoints", "every endpoint has the weight 0: nobody is left to ask");
   if (proxy_protocol && protocol != Protocol::http1)
     checker.error("proxy_protocol", "a connection of HTTP/2 serves many clients, and a PROXY header names one", "use protocol: http1");
   for (const auto& [endpoint, weight] : endpoints) {

@@ -48,6 +48,10 @@ class Resolver {
               "write discovery: {registry: {}} for one in this process, or {registry: {url: \"http://host:9910\"}}");
     policies(document_.defaults.route.policies, all_captures_);
     for (const Route* group : groups_) policies(group->policies, all_captures_);
+    for (const auto& [name, service] : document_.services) {
+      breaker(name, service);
+      outliers(name, service);
+    }
     names();
     warn_of_hidden_routes(document_, problems_);
     unused();
@@ -357,6 +361,32 @@ class Resolver {
       taken.emplace(name, route.at);
       route.name = name;
     }
+  }
+
+  // A request that a timeout ends has failed: it is not slow any more.
+  void breaker(const std::string& name, const Service& service) {
+    if (!service.breaker || !service.breaker->slow) return;
+    std::optional<Duration> ends = service.first_byte_timeout;
+    for (const Part& part : document_.expand(service.policies)) {
+      const Duration* length = part.kind == "timeout" ? data::find_value<Duration>(part, "first_byte") : nullptr;
+      if (length != nullptr && (!ends || *length < *ends)) ends = *length;
+    }
+    if (ends && *service.breaker->slow >= *ends)
+      warning("services." + name + ".breaker.slow",
+              "no request is slow: one that takes " + format_duration(*ends) + " is ended, and has failed", "write less than that");
+  }
+
+  // A name may lead to many instances; an address is one.
+  void outliers(const std::string& name, const Service& service) {
+    if (!service.outliers) return;
+    for (const auto& [address, weight] : service.endpoints)
+      if (!address.is_unix() && address.host.find_first_not_of("0123456789abcdefABCDEF.:") != std::string::npos) return;
+    double most = service.outliers->share.fraction * static_cast<double>(service.endpoints.size()) + 1e-9;
+    if (most < 1)
+      warning("services." + name + ".outliers",
+              "no instance is ever ejected: at most " + data::format_percent(service.outliers->share) + " of " +
+                  std::to_string(service.endpoints.size()),
+              "a breaker guards against the whole service");
   }
 
   void unused() {

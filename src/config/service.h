@@ -10,6 +10,9 @@
 #include <vector>
 
 #include "base/duration.h"
+#include "config/breaker.h"
+#include "config/health_check.h"
+#include "config/outliers.h"
 #include "config/place.h"
 #include "config/tls.h"
 
@@ -72,6 +75,10 @@ struct ServiceSettings {
   Pool pool;
   std::optional<ServiceTls> tls;
   std::optional<ProxyHeader> proxy_protocol;
+  std::optional<HealthCheck> health;
+  std::optional<Breaker> breaker;
+  std::optional<Outliers> outliers;
+  Duration slow_start{};
   std::vector<PolicyPart> policies;
 
   void visit_settings(this auto& self, auto& field) {
@@ -89,8 +96,13 @@ struct ServiceSettings {
     field("proxy_protocol", self.proxy_protocol,
           "Its connections begin with a PROXY header that names the client, of version v1 or v2. Each then serves one request. HTTP/1.1 "
           "only.");
+    field("health", self.health, "Asks its instances whether they are well, and leaves out those that are not. Without it: nobody asks.");
+    field("breaker", self.breaker, "Refuses requests at once while the service fails. Without it: none does.");
+    field("outliers", self.outliers, "Leaves out instances that fail, or answer late, beside the others. Without it: none is.");
+    field("slow_start", self.slow_start, at_most(Duration(1h)),
+          "An instance that comes, or is well again, gets its full share of the requests only by and by, within this. 0s: at once.");
     field("policies", self.policies, "Run for every caller of the service.");
-    field.later("health", "breaker", "outliers", "concurrency");
+    field.later("concurrency");
   }
   void visit(this auto& self, auto& field) { self.visit_settings(field); }
 };
@@ -103,7 +115,8 @@ struct ServiceEndpoint {
   void visit(this auto& self, auto& field) {
     using namespace data::rules;
     field("address", self.address, required, short_form, "Where it is, host:port or unix:/path.");
-    field("weight", self.weight, at_least(1), at_most(1000), "Its share of the requests, beside those of the others.");
+    field("weight", self.weight, at_most(1000),
+          "Its share of the requests, beside those of the others. 0: none that are new; those under way go on.");
   }
 };
 

@@ -69,6 +69,8 @@ constexpr std::array types = {
                 "The service's answer could not be used."},
     ProblemType{Code::no_endpoint, 503, grpc_unavailable, warning, kept, 0, "Service unavailable",
                 "No instance of the service is available."},
+    ProblemType{Code::breaker_open, 503, grpc_unavailable, info, kept, 1, "Circuit breaker open",
+                "The service has failed too often lately and is given time to recover."},
     ProblemType{Code::client_gone, 499, grpc_cancelled, debug, kept, 0, "Client gone",  // not registered; only in logs
                 "The client went away before the answer was complete."},
     ProblemType{Code::cancelled, 503, grpc_cancelled, info, kept, 0, "Cancelled", "The request was given up before it was answered."},

@@ -27,6 +27,7 @@ struct Request : http::Request {
   Record::Call& call;                // this call's line in the record
   const Results* results = nullptr;  // of the calls that were made before this one (inputs.h); null: it belongs to no composition
   uint64_t tried = 0;                // endpoints (bit index % 64) that were asked already: another is preferred
+  bool repeatable = true;            // false: another attempt would only meet an open circuit breaker
 };
 
 struct Response : http::Response {

@@ -152,7 +152,7 @@ struct Retry final : pipeline::Policy {
     std::optional<Response> response;
     for (uint32_t attempt = 1;; ++attempt) {
       response.emplace(co_await once(request, next));
-      if (attempt == config_.attempts) break;
+      if (attempt == config_.attempts || !request.repeatable) break;
       std::optional<Cause> cause = wanted(*response);
       if (!cause || !(is_repeatable(request) || sent_nothing(*response)) || !body.is_there(request, *response)) break;
       std::optional<Duration> wait = wait_before(attempt + 1, *cause, *response);

@@ -125,9 +125,19 @@ size_t Balancer::choose(uint64_t tried, Instant now) {
   return cost(*loads_[other], now) < cost(*loads_[one], now) ? other : one;
 }
 
+// Of one that has just come a tenth of its share, then more with every moment.
+bool Balancer::sits_out(const Load& load, Instant now) {
+  Duration warm = now - load.warm_since;
+  if (warm >= slow_start_) return false;
+  auto drawn = static_cast<int64_t>(random_.below(static_cast<uint64_t>(slow_start_.count())));
+  return drawn >= std::max(warm.count(), slow_start_.count() / 10);
+}
+
 size_t Balancer::pick(uint64_t& tried, Instant now) {
   size_t count = loads_.size();
   size_t index = count == 1 ? 0 : choose(tried, now);
+  if (slow_start_ > Duration{} && count > 1)
+    for (int again = 0; again < 7 && sits_out(*loads_[index], now); ++again) index = choose(tried, now);
   if (method_ == config::Balance::round_robin)
     for (size_t step = 1; step < count && !fits(index, tried, now); ++step) index = next_in_turn();
   for (size_t step = 0; step < count && !fits(index, tried, now); ++step) index = (index + 1) % count;

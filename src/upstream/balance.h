@@ -20,6 +20,7 @@ struct Load {
   Instant avoided_until{};   // while unreachable; then one request tries it
   float latency = 0;         // nanoseconds until the answer's head, by peak EWMA; 0: none has come yet
   Instant measured{};        // when `latency` was
+  Instant warm_since{};      // it came then, and gets its share by and by (slow start)
 };
 
 class Balancer {
@@ -27,7 +28,9 @@ class Balancer {
   static constexpr Duration avoided_for = 1s;  // so often an endpoint that could not be reached is tried again
   static constexpr Duration penalty = 1s;      // a failure, 429 or 503 counts as an answer after so long
 
-  Balancer(config::Balance method, uint64_t seed) : method_(method), random_(seed) {}
+  // `slow_start`: how long a load is warm before it gets its full share; 0: it gets that at once.
+  Balancer(config::Balance method, uint64_t seed, Duration slow_start = Duration{0})
+      : method_(method), random_(seed), slow_start_(slow_start) {}
 
   // From now on these, by index; they outlive the balancer or the next use().
   void use(std::vector<Load*> loads);
@@ -47,6 +50,7 @@ class Balancer {
     bool operator>(const Turn& other) const { return due != other.due ? due > other.due : index > other.index; }
   };
   size_t choose(uint64_t tried, Instant now);
+  bool sits_out(const Load& load, Instant now);
   size_t next_in_turn();
   size_t sample();
   bool fits(size_t index, uint64_t tried, Instant now) const;
@@ -56,6 +60,7 @@ class Balancer {
 
   config::Balance method_;
   Random random_;
+  Duration slow_start_;
   std::vector<Load*> loads_;
   bool weighted_ = false;      // weights differ
   size_t next_ = 0;            // round_robin without weights

@@ -10,6 +10,7 @@
 #include "pipeline/grpc.h"
 #include "pipeline/problem.h"
 #include "upstream/proxy_header.h"
+#include "upstream/sign.h"
 
 namespace portloom::upstream {
 
@@ -58,11 +59,49 @@ class Cluster::Place final : public http::Guard {
   Endpoint& endpoint_;
 };
 
+// How one call goes, for the balancer and for the service's health.
+class Cluster::Account {
+ public:
+  Account(Endpoint& endpoint, const Request& request)
+      : stopwatch_(endpoint, request.exchange.now()), seat_(endpoint.seat.get()), request_(request), begun_(request.exchange.now()) {}
+  Account(const Account&) = delete;
+  ~Account() {
+    if (seat_ != nullptr) say(sign_of_silence(request_, request_.exchange.now()));
+  }
+  // The call goes on at another endpoint, after it has failed at one.
+  void begin(Endpoint& endpoint) {
+    begun_ = request_.exchange.now();
+    stopwatch_.begin(endpoint, begun_);
+    seat_ = endpoint.seat.get();
+  }
+  void answered(const http::Response& answer) {
+    Instant now = request_.exchange.now();
+    stopwatch_.answered(answer.status, now);
+    if (seat_ != nullptr) say(sign_of(answer.status, answer.headers));
+  }
+  void failed(const Error& error) {
+    if (error.side == Side::upstream) stopwatch_.failed(request_.exchange.now());
+    if (seat_ != nullptr) say(sign_of(error));
+  }
+
+ private:
+  void say(Sign sign) {
+    Health::Seat& seat = *std::exchange(seat_, nullptr);
+    Instant now = request_.exchange.now();
+    if (sign == Sign::good || sign == Sign::pushed_back) seat.good(now - begun_);
+    if (sign == Sign::failed || sign == Sign::gateway_error) seat.failed(sign == Sign::gateway_error, now);
+  }
+  Stopwatch stopwatch_;
+  Health::Seat* seat_;  // null: it has been said, or nobody wants to know
+  const Request& request_;
+  Instant begun_;
+};
+
 Cluster::Cluster(ClusterSettings settings, const std::vector<Target>& endpoints, uint64_t seed)
     : Cluster(std::move(settings), fixed(endpoints), seed) {}
 
 Cluster::Cluster(ClusterSettings settings, std::shared_ptr<const Endpoints> published, uint64_t seed)
-    : settings_(std::move(settings)), published_(std::move(published)), balancer_(settings_.balance, seed) {
+    : settings_(std::move(settings)), published_(std::move(published)), balancer_(settings_.balance, seed, settings_.slow_start) {
   client_.heads = settings_.heads;
   client_.body_timeout = settings_.idle_timeout;
   client_.single_use = settings_.proxy_header.has_value();
@@ -77,7 +116,8 @@ std::unique_ptr<Endpoint> Cluster::make_endpoint(const Instance& instance) const
   bool http2 = settings_.protocol != config::Protocol::http1;
   Dialer dialer(Target(instance.address, instance.host), settings_.tls, http2 && settings_.tls ? "h2" : "");
   auto endpoint = std::make_unique<Endpoint>(std::move(dialer));
-  endpoint->host = instance.host;
+  endpoint->key = key_of(instance);
+  if (settings_.health) endpoint->seat = std::make_unique<Health::Seat>(settings_.health, endpoint->key);
   if (http2) endpoint->http2 = std::make_unique<Http2Pool>(endpoint->dialer, http2_);
   return endpoint;
 }
@@ -87,29 +127,49 @@ void Cluster::adopt_published() {
   version_ = published_->version();  // before the look: what comes after it is seen next time
   std::shared_ptr<const Instances> instances = published_->get();
   std::unordered_map<std::string, std::unique_ptr<Endpoint>> before;
-  for (std::unique_ptr<Endpoint>& endpoint : endpoints_) before[endpoint->text + ' ' + endpoint->host] = std::move(endpoint);
+  for (std::unique_ptr<Endpoint>& endpoint : endpoints_) before[endpoint->key] = std::move(endpoint);
   endpoints_.clear();
-  std::vector<Load*> loads;
   for (const Instance& instance : instances != nullptr ? *instances : Instances()) {
-    auto known = before.find(instance.address.text() + ' ' + instance.host);
+    auto known = before.find(key_of(instance));
     if (known != before.end() && known->second != nullptr)
       endpoints_.push_back(std::move(known->second));
     else
       endpoints_.push_back(make_endpoint(instance));
     endpoints_.back()->weight = instance.weight;
-    loads.push_back(endpoints_.back().get());
   }
   for (auto& [text, endpoint] : before) {
     if (endpoint == nullptr) continue;
     endpoint->idle.clear();
     if (endpoint->active > 0) leaving_.push_back(std::move(endpoint));
   }
+  adopt_health();
+}
+
+void Cluster::adopt_health() {
+  std::vector<bool> usable(endpoints_.size(), true);
+  if (settings_.health) {
+    health_version_ = settings_.health->version();  // before the look, as above
+    std::vector<const Health::Seat*> seats;
+    for (const std::unique_ptr<Endpoint>& endpoint : endpoints_) seats.push_back(endpoint->seat.get());
+    usable = settings_.health->usable(seats);
+  }
+  std::vector<Endpoint*> before = std::exchange(asked_, {});
+  std::vector<Load*> loads;
+  for (size_t i = 0; i < endpoints_.size(); ++i) {
+    Endpoint& endpoint = *endpoints_[i];
+    bool drains = endpoint.weight == 0;
+    if (!usable[i] || drains) continue;
+    bool comes = settings_.slow_start > Duration{} && !before.empty() && std::ranges::find(before, &endpoint) == before.end();
+    if (comes) endpoint.warm_since = Agenda::current().now();
+    asked_.push_back(&endpoint);
+    loads.push_back(&endpoint);
+  }
   balancer_.use(std::move(loads));
 }
 
 Endpoint& Cluster::pick(Request& request) {
   ++request.call.attempts;
-  Endpoint& endpoint = *endpoints_[balancer_.pick(request.tried, request.exchange.now())];
+  Endpoint& endpoint = *asked_[balancer_.pick(request.tried, request.exchange.now())];
   request.call.endpoint_text = endpoint.label;
   request.call.endpoint = request.call.endpoint_text;
   return endpoint;
@@ -139,30 +199,33 @@ Task<Result<std::unique_ptr<http::ClientConnection>>> Cluster::connect(Endpoint&
 
 // Nothing of the request was sent, so this is no repetition that could do harm or that a budget should bound: an endpoint that
 // was missed once is passed over by everybody for a while.
-Endpoint* Cluster::another(Endpoint& endpoint, Stopwatch& stopwatch, Request& request, const Error& error, int missed) {
+Endpoint* Cluster::another(Endpoint& endpoint, Account& account, Request& request, const Error& error, int missed) {
+  account.failed(error);
   if (error.side != Side::upstream) return nullptr;
   Instant now = request.exchange.now();
   endpoint.unreachable = true;
   endpoint.avoided_until = now + Balancer::avoided_for;
-  stopwatch.failed(now);
   if (missed >= missed_max || !balancer_.has_other(request.tried, now)) return nullptr;
   Endpoint& next = pick(request);
-  stopwatch.begin(next, now);
+  account.begin(next);
   return &next;
 }
 
 Task<Response> Cluster::call(Request& request) {
   request.call.service = settings_.name;
   if (published_->version() != version_) adopt_published();
-  if (endpoints_.empty()) return ready(pipeline::deny(Code::no_endpoint, Side::upstream, "no healthy instances for " + settings_.name));
+  if (settings_.health && settings_.health->version() != health_version_) adopt_health();
+  if (asked_.empty()) return ready(nobody());
   if (request.exchange.deadline != never) pipeline::pass_on_deadline(request);
   if (settings_.protocol != config::Protocol::http1) return call_http2(request);
   return call_http1(request);
 }
 
+Response Cluster::nobody() const { return pipeline::deny(Code::no_endpoint, Side::upstream, "no healthy instances for " + settings_.name); }
+
 Task<Response> Cluster::call_http1(Request& request) {
   Endpoint* endpoint = &pick(request);
-  Stopwatch stopwatch(*endpoint, request.exchange.now());
+  Account account(*endpoint, request);
   int missed = 0;
   while (true) {
     auto lease = std::make_unique<Lease>(*endpoint);
@@ -171,7 +234,7 @@ Task<Response> Cluster::call_http1(Request& request) {
     if (!kept_alive) {
       Result<std::unique_ptr<http::ClientConnection>> fresh = co_await connect(*endpoint, request);
       if (!fresh) {
-        endpoint = another(*endpoint, stopwatch, request, fresh.error(), ++missed);
+        endpoint = another(*endpoint, account, request, fresh.error(), ++missed);
         if (endpoint == nullptr) co_return pipeline::deny(std::move(fresh.error()));
         continue;
       }
@@ -185,7 +248,7 @@ Task<Response> Cluster::call_http1(Request& request) {
     if (answer) {
       request.call.first_byte = request.exchange.now() - sent;
       request.call.answered = true;
-      stopwatch.answered(answer->status, request.exchange.now());
+      account.answered(*answer);
       Response response(std::move(*answer));
       if (!lease->connection().reusable()) response.body.hold(std::move(lease));
       co_return response;
@@ -194,14 +257,14 @@ Task<Response> Cluster::call_http1(Request& request) {
     bool lost = error.code == Code::reset || error.code == Code::closed;
     // The origin closed a kept-alive connection as we used it (RFC 9110 §9.2.2, RFC 9112 §9.3.1): unseen by anybody.
     if (kept_alive && lost && http::is_idempotent(request.method()) && request.body.in_memory()) continue;
-    if (error.side == Side::upstream) stopwatch.failed(request.exchange.now());
+    account.failed(error);
     co_return pipeline::deny(std::move(error));
   }
 }
 
 Task<Response> Cluster::call_http2(Request& request) {
   Endpoint* endpoint = &pick(request);
-  Stopwatch stopwatch(*endpoint, request.exchange.now());
+  Account account(*endpoint, request);
   auto place = std::make_unique<Place>(*endpoint);
   int missed = 0;
   int again = 0;
@@ -212,7 +275,7 @@ Task<Response> Cluster::call_http2(Request& request) {
       Result<http::Http2ClientConnection*> fresh = co_await endpoint->http2->wait();
       request.call.connect += request.exchange.now() - begun;
       if (!fresh) {
-        endpoint = another(*endpoint, stopwatch, request, fresh.error(), ++missed);
+        endpoint = another(*endpoint, account, request, fresh.error(), ++missed);
         if (endpoint == nullptr) co_return pipeline::deny(std::move(fresh.error()));
         place = std::make_unique<Place>(*endpoint);
         continue;
@@ -227,7 +290,7 @@ Task<Response> Cluster::call_http2(Request& request) {
     if (answer) {
       request.call.first_byte = request.exchange.now() - sent;
       request.call.answered = true;
-      stopwatch.answered(answer->status, request.exchange.now());
+      account.answered(*answer);
       Response response(std::move(*answer));
       if (!response.body.in_memory() || response.tunnel != nullptr) response.body.hold(std::move(place));
       co_return response;
@@ -238,7 +301,7 @@ Task<Response> Cluster::call_http2(Request& request) {
     bool unseen = error.side == Side::upstream && error.code == Code::reset && error.progress == Progress::nothing;
     bool broke = used && again == 0 && error.code == Code::reset && http::is_idempotent(request.method()) && request.body.in_memory();
     if ((unseen || broke) && again++ < unseen_max) continue;
-    if (error.side == Side::upstream) stopwatch.failed(request.exchange.now());
+    account.failed(error);
     co_return pipeline::deny(std::move(error));
   }
 }

@@ -18,6 +18,7 @@
 #include "upstream/balance.h"
 #include "upstream/dial.h"
 #include "upstream/endpoints.h"
+#include "upstream/health.h"
 #include "upstream/http2_pool.h"
 
 namespace portloom::upstream {
@@ -26,10 +27,11 @@ struct Endpoint : Load {
   explicit Endpoint(Dialer way) : dialer(std::move(way)), text(dialer.text()), label(Bytes::copy(text)) {}
   Dialer dialer;
   std::string text;
-  std::string host;                                           // as written
+  std::string key;                                            // key_of its instance
   Bytes label;                                                // its text, for records that outlive the endpoint
   std::vector<std::unique_ptr<http::ClientConnection>> idle;  // HTTP/1.1; the last one was used last
   std::unique_ptr<Http2Pool> http2;                           // null: it speaks HTTP/1.1
+  std::unique_ptr<Health::Seat> seat;                         // null: nobody looks at how it is
 };
 
 struct ClusterSettings {
@@ -42,7 +44,9 @@ struct ClusterSettings {
   Duration pool_idle = 30s;
   uint32_t connections_max = 1024;  // per endpoint, this worker
   http::Limits heads;
-  std::shared_ptr<io::TlsClientContext> tls;     // null: endpoints are spoken to in plain text
+  std::shared_ptr<io::TlsClientContext> tls;  // null: endpoints are spoken to in plain text
+  std::shared_ptr<Health> health;             // null: every endpoint is asked
+  Duration slow_start{0};
   std::optional<io::ProxyVersion> proxy_header;  // each connection is made for one client, and says so; HTTP/1.1 only
 };
 
@@ -57,17 +61,20 @@ class Cluster final : public pipeline::Service {
   const std::vector<std::unique_ptr<Endpoint>>& endpoints() const { return endpoints_; }
 
  private:
+  class Account;
   class Lease;
   class Place;
   Task<pipeline::Response> call_http1(pipeline::Request& request);
   Task<pipeline::Response> call_http2(pipeline::Request& request);
   Endpoint& pick(pipeline::Request& request);
-  // No connection to `endpoint` came about, for `error`: the `missed`th of this call. Another, which the stopwatch then follows;
+  pipeline::Response nobody() const;
+  // No connection to `endpoint` came about, for `error`: the `missed`th of this call. Another, which `account` then follows;
   // null when there is none that could be reached lately, or enough have been tried.
-  Endpoint* another(Endpoint& endpoint, Stopwatch& stopwatch, pipeline::Request& request, const Error& error, int missed);
+  Endpoint* another(Endpoint& endpoint, Account& account, pipeline::Request& request, const Error& error, int missed);
   Task<Result<std::unique_ptr<http::ClientConnection>>> connect(Endpoint& endpoint, pipeline::Request& request);
   std::unique_ptr<http::ClientConnection> pooled(Endpoint& endpoint);
   void adopt_published();
+  void adopt_health();
   std::unique_ptr<Endpoint> make_endpoint(const Instance& instance) const;
   static Task<void> sweep(Cluster* self);
 
@@ -78,6 +85,8 @@ class Cluster final : public pipeline::Service {
   uint64_t version_ = 0;                              // of what was adopted
   std::vector<std::unique_ptr<Endpoint>> endpoints_;  // by index
   std::vector<std::unique_ptr<Endpoint>> leaving_;    // published no more; requests are in flight there
+  uint64_t health_version_ = 0;                       // of the verdicts that were adopted
+  std::vector<Endpoint*> asked_;                      // of endpoints_, those that the balancer chooses from
   Balancer balancer_;
   Scope scope_;  // last: its child looks at the endpoints
 };

@@ -137,10 +137,12 @@ void Directory::index_registered() {
     if (!service.registry.empty()) by_registered_name_.emplace(service.registry, &service);
 }
 
-void Directory::put_in_force(const EndpointsByService& chosen) {
+void Directory::put_in_force(const EndpointsByService& chosen, const HealthByService& health) {
   for (auto& [name, service] : services_) {
     auto one = chosen.find(name);
     service.in_force = one != chosen.end() && one->second == service.published;
+    auto how = health.find(name);
+    service.health = service.in_force && how != health.end() ? how->second : nullptr;
   }
   std::erase_if(services_, [](const auto& entry) { return entry.second.published.use_count() == 1; });
   index_registered();
@@ -183,6 +185,19 @@ Task<void> Directory::refresh(Directory* self, std::string name) {
   }
 }
 
+namespace {
+
+void write_health(data::JsonWriter& json, const Health& health, const Instance& instance, Instant now) {
+  Health::Verdict verdict = health.verdict(key_of(instance));
+  json.member("health", name_of(verdict.state));
+  if (verdict.state == Health::State::fit) return;
+  json.member("reason", std::string_view(verdict.why));
+  if (verdict.state == Health::State::ejected)
+    json.member("back_in_s", static_cast<uint64_t>(std::max<Duration>(verdict.until - now, Duration{}) / 1s));
+}
+
+}  // namespace
+
 void Directory::write_status(std::string& text) const {
   Instant now = Agenda::current().now();
   data::JsonWriter json(text);
@@ -205,6 +220,7 @@ void Directory::write_status(std::string& text) const {
       } else {
         json.member("state", "static");
       }
+      if (service.health) write_health(json, *service.health, instance, now);
       json.end_object();
     }
     json.end_array();
@@ -226,6 +242,11 @@ void Directory::write_metrics(std::string& page) const {
     }
     page += "portloom_endpoints{service=\"" + name + "\",state=\"current\"} " + std::to_string(fresh) + "\n";
     page += "portloom_endpoints{service=\"" + name + "\",state=\"stale\"} " + std::to_string(stale) + "\n";
+    if (service.health == nullptr) continue;
+    std::map<std::string_view, size_t> states = {{"fit", 0}, {"ejected", 0}, {"unhealthy", 0}};
+    for (const Instance& instance : service.current) ++states[name_of(service.health->verdict(key_of(instance)).state)];
+    for (const auto& [state, count] : states)
+      page.append("portloom_endpoints{service=\"" + name + "\",state=\"").append(state).append("\"} " + std::to_string(count) + "\n");
   }
 }
 

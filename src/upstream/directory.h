@@ -17,6 +17,7 @@
 #include "config/service.h"
 #include "pipeline/ports.h"
 #include "upstream/endpoints.h"
+#include "upstream/health.h"
 #include "upstream/resolver.h"
 
 namespace portloom::upstream {
@@ -50,8 +51,9 @@ class Directory final : public pipeline::StatusSource {
   std::shared_ptr<Endpoints> registered(const std::string& service, const std::string& registry);
   // Where registered instances come from from now on; null: from nowhere. It tells of changes until another takes its place or stop().
   void use(pipeline::EndpointSource* source);
-  // Those that the configuration in force has: what is told of. What no plan uses any more is forgotten, names included.
-  void put_in_force(const EndpointsByService& chosen);
+  // Those that the configuration in force has, and how their instances are: what is told of. What no plan uses any more is forgotten, names
+  // included.
+  void put_in_force(const EndpointsByService& chosen, const HealthByService& health = {});
   // From now on names are looked up again in time; within a loop.
   void start();
   void stop();
@@ -67,6 +69,7 @@ class Directory final : public pipeline::StatusSource {
     std::shared_ptr<Endpoints> published;
     Instances current;
     bool in_force = false;
+    std::shared_ptr<Health> health{};  // null: nobody looks at how they are
   };
   struct Name {
     std::vector<io::Address> addresses;

@@ -20,6 +20,9 @@ struct Instance {
   bool operator==(const Instance&) const = default;
 };
 
+// What tells an instance from the others of its service.
+inline std::string key_of(const Instance& instance) { return instance.address.text() + ' ' + instance.host; }
+
 using Instances = std::vector<Instance>;
 // Null until something was published.
 using Endpoints = io::Published<std::shared_ptr<const Instances>>;
