@@ -329,6 +329,18 @@ class Gateway:
         until(lambda: len(read()) >= count, 3)
         return read()
 
+    def page(self, path):
+        """One of the admin's, over a connection of its own."""
+        client = self.client("admin")
+        try:
+            return client.get(path).body.decode()
+        finally:
+            client.close()
+
+    def health(self, service):
+        """How its instances are, as /status says."""
+        return [one["health"] for one in json.loads(self.page("/status"))["endpoints"][service]]
+
     def memory(self, what="VmRSS"):
         """Bytes, from /proc."""
         with open(f"/proc/{self.process.pid}/status") as file:

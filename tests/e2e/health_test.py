@@ -2,8 +2,6 @@
 #
 # Active checks with real processes: an instance whose health page fails gets no requests, none healthy is 503 at once, a reload
 # drains one by its weight.
-import http.client
-import json
 import unittest
 
 from gateway import GatewayTest, ok, until
@@ -36,47 +34,37 @@ class Health(GatewayTest):
         client.close()
         return replies
 
-    def page(self, path):
-        connection = http.client.HTTPConnection(*self.edge.addresses["admin"], timeout=10)
-        connection.request("GET", path)
-        text = connection.getresponse().read().decode()
-        connection.close()
-        return text
-
-    def health(self):
-        return [one["health"] for one in json.loads(self.page("/status"))["endpoints"]["shop"]]
-
     def test_an_unhealthy_instance_gets_no_requests_until_it_is_well(self):
         self.start_gateway()
         self.assertEqual({reply.body for reply in self.get(8)}, {b"0", b"1"})
         self.ill = {0}
-        self.assertTrue(until(lambda: self.health() == ["unhealthy", "fit"], 5))
+        self.assertTrue(until(lambda: self.edge.health("shop") == ["unhealthy", "fit"], 5))
         self.assertEqual({reply.body for reply in self.get(8)}, {b"1"})
         self.assertTrue(self.edge.said(f"{self.services[0].address} of shop is left out: its check: it answered 503"))
-        self.assertIn("its check: it answered 503", self.page("/explain?method=GET&url=/&format=text"))
-        self.assertIn('portloom_endpoints{service="shop",state="unhealthy"} 1', self.page("/metrics"))
+        self.assertIn("its check: it answered 503", self.edge.page("/explain?method=GET&url=/&format=text"))
+        self.assertIn('portloom_endpoints{service="shop",state="unhealthy"} 1', self.edge.page("/metrics"))
         self.ill = {0, 1}
-        self.assertTrue(until(lambda: self.health() == ["unhealthy"] * 2, 5))
+        self.assertTrue(until(lambda: self.edge.health("shop") == ["unhealthy"] * 2, 5))
         problem = self.assert_problem(self.get()[0], 503)
         self.assertEqual((problem["reason"], problem["detail"]), ("no_endpoint", "no healthy instances for shop"))
         self.ill = set()
-        self.assertTrue(until(lambda: self.health() == ["fit", "fit"], 5))
+        self.assertTrue(until(lambda: self.edge.health("shop") == ["fit", "fit"], 5))
         self.assertEqual({reply.body for reply in self.get(8)}, {b"0", b"1"})
 
     def test_tcp_finds_one_that_is_away(self):
         self.start_gateway("{kind: tcp, every: 100ms, timeout: 100ms}")
         self.services[1].close()
-        self.assertTrue(until(lambda: self.health() == ["fit", "unhealthy"], 5))
+        self.assertTrue(until(lambda: self.edge.health("shop") == ["fit", "unhealthy"], 5))
         self.assertEqual({reply.body for reply in self.get(8)}, {b"0"})
 
     def test_a_reload_keeps_what_is_known_and_drains_by_weight(self):
         self.start_gateway(count=3)
         self.ill = {0}
-        self.assertTrue(until(lambda: self.health() == ["unhealthy", "fit", "fit"], 5))
+        self.assertTrue(until(lambda: self.edge.health("shop") == ["unhealthy", "fit", "fit"], 5))
         self.edge.write(self.configuration.replace(f'"{self.services[1].address}"', f'{{address: "{self.services[1].address}", weight: 0}}'))
         self.assertTrue(self.edge.reload())
         self.assertEqual({reply.body for reply in self.get(8)}, {b"2"})
-        self.assertEqual(self.health()[0], "unhealthy")
+        self.assertEqual(self.edge.health("shop")[0], "unhealthy")
 
 
 if __name__ == "__main__":

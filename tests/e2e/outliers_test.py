@@ -1,7 +1,6 @@
 # tests/e2e/outliers_test.py
 #
 # Outlier ejection with real processes: an instance that fails is left out, its reason can be read, it comes back; the last ones stay.
-import http.client
 import json
 import time
 import unittest
@@ -30,33 +29,23 @@ class Outliers(GatewayTest):
         client.close()
         return statuses
 
-    def page(self, path):
-        connection = http.client.HTTPConnection(*self.edge.addresses["admin"], timeout=10)
-        connection.request("GET", path)
-        text = connection.getresponse().read().decode()
-        connection.close()
-        return text
-
-    def health(self):
-        return [one["health"] for one in json.loads(self.page("/status"))["endpoints"]["shop"]]
-
     def test_an_instance_that_fails_is_left_out_and_comes_back(self):
         self.start_gateway(4, "{consecutive: 5, eject_for: 1s}")
         self.bad = {1}
         self.assertEqual(self.get(40).count(503), 5)
-        self.assertEqual(self.health(), ["fit", "ejected", "fit", "fit"])
+        self.assertEqual(self.edge.health("shop"), ["fit", "ejected", "fit", "fit"])
         address = self.services[1].address
         self.assertTrue(self.edge.said(f"{address} of shop is left out for 1s: 5 gateway errors in a row"))
         asked = len(self.services[1].requests)
         self.assertEqual(self.get(20), [200] * 20)
         self.assertEqual(len(self.services[1].requests), asked)
-        self.assertEqual(json.loads(self.page("/status"))["endpoints"]["shop"][1]["reason"], "5 gateway errors in a row")
-        self.assertIn(f"{address}, ejected: 5 gateway errors in a row", self.page("/explain?method=GET&url=/&format=text"))
-        metrics = self.page("/metrics")
+        self.assertEqual(json.loads(self.edge.page("/status"))["endpoints"]["shop"][1]["reason"], "5 gateway errors in a row")
+        self.assertIn(f"{address}, ejected: 5 gateway errors in a row", self.edge.page("/explain?method=GET&url=/&format=text"))
+        metrics = self.edge.page("/metrics")
         self.assertIn('portloom_ejections_total{service="shop",reason="consecutive"} 1', metrics)
         self.assertIn('portloom_endpoints{service="shop",state="ejected"} 1', metrics)
         self.bad = set()
-        self.assertTrue(until(lambda: self.health() == ["fit"] * 4, 3))
+        self.assertTrue(until(lambda: self.edge.health("shop") == ["fit"] * 4, 3))
         self.assertTrue(self.edge.said(f"{address} of shop is asked again"))
         self.get(16)
         self.assertGreater(len(self.services[1].requests), asked)
@@ -70,13 +59,13 @@ class Outliers(GatewayTest):
         self.assertTrue(self.edge.reload())
         statuses = self.get(12)
         self.assertEqual(statuses.count(504), 2)
-        self.assertEqual(self.health(), ["ejected", "fit"])
+        self.assertEqual(self.edge.health("shop"), ["ejected", "fit"])
 
     def test_half_of_them_stay_whatever_happens(self):
         self.start_gateway(4, "{consecutive: 2, eject_for: 1m}")
         self.bad = {0, 1, 2, 3}
         self.assertEqual(set(self.get(60)), {503})
-        self.assertEqual(sorted(self.health()), ["ejected", "ejected", "fit", "fit"])
+        self.assertEqual(sorted(self.edge.health("shop")), ["ejected", "ejected", "fit", "fit"])
 
     def test_one_that_fails_more_often_than_the_others(self):
         self.start_gateway(3, "{every: 1s, volume: 10, eject_for: 1m}")
@@ -86,7 +75,7 @@ class Outliers(GatewayTest):
             turn.append(1)
             return b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n" if len(turn) % 2 else ok("x")
         self.services[2].answer = flaky
-        self.assertTrue(until(lambda: self.get(30) and self.health() == ["fit", "fit", "ejected"], 5))
+        self.assertTrue(until(lambda: self.get(30) and self.edge.health("shop") == ["fit", "fit", "ejected"], 5))
 
 
 if __name__ == "__main__":
