@@ -9,7 +9,8 @@
 // --rps fixes the rate. A request's latency then counts from the moment it was due, so a stall is not hidden by the requests
 // that could not be sent meanwhile. --idle N opens N connections, makes one request on each, and holds them. --handshake makes
 // a new connection for each request; "resumed" shows a ticket of the one before it, and a server that does not take it is an
-// error, so that nobody is measured with a full handshake by mistake.
+// error, so that nobody is measured with a full handshake by mistake. --together N makes N requests at once where it made one, on N
+// times the connections: answered when the last one is.
 
 #include <poll.h>
 #include <sys/epoll.h>
@@ -27,7 +28,7 @@ namespace {
 constexpr const char* kUsage =
     "usage: bench_load --to ADDRESS:PORT [--path P] [--body-bytes N] [--connections N] [--requests N | --duration SECONDS]\n"
     "                  [--warmup N] [--rps N] [--gate 1] [--idle N] [--tls 1] [--handshake full|resumed]\n"
-    "                  [--field 'NAME: VALUE']";
+    "                  [--field 'NAME: VALUE'] [--together N]";
 
 struct Connection {
   Wire wire;
@@ -36,9 +37,11 @@ struct Connection {
   bool resuming = false;
   bool shaking = false;  // the handshake is under way; the request follows
   bool in_body = false;
-  uint64_t begun = 0;      // when the request under way was sent, or was due
-  uint64_t remaining = 0;  // body bytes to come
-  std::string head;        // the beginning of an answer whose head is not complete
+  Connection* first = nullptr;  // of those whose requests are made together; itself where there is only one
+  uint64_t under_way = 0;       // of the first: how many of them are not answered
+  uint64_t begun = 0;           // of the first: when their requests were sent, or were due
+  uint64_t remaining = 0;       // body bytes to come
+  std::string head;             // the beginning of an answer whose head is not complete
 };
 
 struct Head {
@@ -72,7 +75,8 @@ Head parse_head(std::string_view bytes) {
 class Load {
  public:
   explicit Load(const Options& options)
-      : options_(options), scratch_(65'536), connections_(options.idle > 0 ? options.idle : options.connections) {
+      : options_(options), scratch_(65'536), connections_(options.idle > 0 ? options.idle : options.connections * options.together) {
+    for (size_t i = 0; i < connections_.size(); ++i) connections_[i].first = &connections_[i - i % options.together];
     if (options_.tls || fresh()) {
       tls_ = client_tls(false);
       SSL_CTX_set_session_cache_mode(tls_, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
@@ -144,7 +148,8 @@ class Load {
     uint64_t started = 0;
     uint64_t ended = 0;
     std::deque<Connection*> free;
-    for (Connection& connection : connections_) free.push_back(&connection);
+    for (Connection& connection : connections_)
+      if (connection.first == &connection) free.push_back(&connection);
     bool closing = false;
     while (true) {
       const uint64_t now = now_ns();
@@ -153,12 +158,13 @@ class Load {
       for (; !closing && !free.empty(); closing = count > 0 && started == count) {
         const uint64_t due = rps > 0 ? begin + started * 1'000'000'000 / rps : now_ns();
         if (due > now_ns()) break;
-        Connection& connection = *free.front();
+        Connection* first = free.front();
         free.pop_front();
         ++started;
-        if (!begin_request(connection, due)) {
+        for (uint64_t i = 0; i < options_.together; ++i) begin_request(first[i], due);
+        if (first->under_way == 0) {  // none could be sent
           ++ended;
-          free.push_back(&connection);
+          free.push_back(first);
         }
       }
       int64_t wait_ns = -1;
@@ -171,7 +177,7 @@ class Load {
     }
   }
 
-  // Handles what has arrived; returns how many requests ended. Their connections are put into `free`.
+  // Handles what has arrived; returns how many requests ended. Their connections, the first of those together, are put into `free`.
   uint64_t turn(int64_t wait_ns, std::deque<Connection*>* free = nullptr) {
     std::array<epoll_event, 256> events;
     const timespec timeout{.tv_sec = wait_ns / 1'000'000'000, .tv_nsec = wait_ns % 1'000'000'000};
@@ -186,8 +192,9 @@ class Load {
       }
       if (!receive(connection, (events[static_cast<size_t>(i)].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)) continue;
       connection.busy = false;
+      if (--connection.first->under_way > 0) continue;
       ++ended;
-      if (free != nullptr) free->push_back(&connection);
+      if (free != nullptr) free->push_back(connection.first);
     }
     return ended;
   }
@@ -227,7 +234,8 @@ class Load {
 
   // False if the connection failed at once: counted as an error.
   bool begin_request(Connection& connection, uint64_t begun) {
-    connection.begun = begun;
+    connection.first->begun = begun;
+    ++connection.first->under_way;
     if (fresh()) {
       connection.resuming = options_.handshake == "resumed" && connection.session != nullptr;
       open(connection);
@@ -237,6 +245,7 @@ class Load {
       return connection.busy = true;
     }
     ++errors_;
+    --connection.first->under_way;
     reopen(connection);
     return false;
   }
@@ -274,7 +283,7 @@ class Load {
         return give_up(connection);
       if (connection.in_body && connection.remaining == 0) {
         connection.in_body = false;
-        latencies_.add(now_ns() - connection.begun);
+        if (connection.first->under_way == 1) latencies_.add(now_ns() - connection.first->begun);
         if (fresh()) connection.wire.close_politely();
         return true;
       }

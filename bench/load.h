@@ -34,6 +34,7 @@ struct Options {
   uint64_t rps = 0;       // 0: as fast as answers come
   uint64_t body_bytes = 1'024;
   uint64_t idle = 0;
+  uint64_t together = 1;  // requests that are made at once, each on a connection of its own, and count as one; HTTP/1.1 only
   bool gate = false;
   bool tls = false;
   bool grpc = false;
@@ -51,6 +52,7 @@ inline Options parse_options(int argc, char** argv, const std::string& text) {
       {"--warmup", &options.warmup},
       {"--rps", &options.rps},
       {"--idle", &options.idle},
+      {"--together", &options.together},
   };
   const std::pair<std::string_view, bool*> switches[] = {{"--gate", &options.gate}, {"--tls", &options.tls}, {"--grpc", &options.grpc}};
   bool has_target = false;
@@ -75,7 +77,7 @@ inline Options parse_options(int argc, char** argv, const std::string& text) {
       if (name == option) *flag = parse_number(value) != 0, known = true;
     if (!known) usage(text);
   }
-  if (!has_target || (options.idle == 0 && options.requests == 0 && options.duration == 0)) usage(text);
+  if (options.together == 0 || !has_target || (options.idle == 0 && options.requests == 0 && options.duration == 0)) usage(text);
   return options;
 }
 

@@ -63,7 +63,7 @@ SCENARIOS = {
         Scenario("compose_3", "load", 64, "/home", 3110, 30_000, "one answer of three sources of 1 kB, 64 connections", setup="compose",
                  derived=(Derived("ratio_node", "cpu_us_per_request", "node"), Derived("ratio_node_http", "cpu_us_per_request", "node-http"),
                           Derived("ratio_three_plain", "cpu_us_per_request", "portloom-plain-{engine}", times=3))),
-        Scenario("compose_3_at_1000", "load", 16, "/home", 3110, 4_000, "the same at 1,000 requests per second: what is added to a call to a source",
+        Scenario("compose_3_at_1000", "load", 16, "/home", 3110, 4_000, "the same at 1,000 requests per second: what is added to the slowest of three calls",
                  rps=1_000, setup="compose", derived=tuple(Derived(f"added_{metric}", metric, "direct", less=True) for metric in ("p50_us", "p99_us"))),
         Scenario("idle_8000", "idle", 8_000, "/1k", 1024, 8_000, "8,000 idle keep-alive connections, one request made on each"),
         Scenario("idle_8000_tls", "idle", 8_000, "/1k", 1024, 8_000, "8,000 idle keep-alive connections over TLS, one request made on each",

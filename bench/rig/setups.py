@@ -19,6 +19,7 @@ class Setup:
     texts: dict = field(default_factory=dict)
     path: str = "/1k"  # what shows that a subject is up
     body_bytes: int = 1024
+    parts: int = 1  # how many of them one answer has
     part: str = ""  # where answers are composed: one of the parts, for subjects that compose nothing; 1 kB
 
     def of_part(self):
@@ -70,7 +71,7 @@ SETUPS = {
         "ALPN": "h2, http/1.1"}),
     "policies": Setup(own_templates=True, header="x-api-key: secret", texts=_PLAIN),
     "grpc": Setup(h2=True, grpc=True, own_templates=True, texts=_PLAIN, path="/bench.Bench/Unary", body_bytes=1029),
-    "compose": Setup(own_templates=True, texts=_PLAIN, path="/home", body_bytes=3110, part="/j1k"),
+    "compose": Setup(own_templates=True, texts=_PLAIN, path="/home", body_bytes=3110, part="/j1k", parts=3),
     **{f"routes_{count}": Setup(own_templates=True, texts=_PLAIN | {"ROUTES": _routes(count)}) for count in (10, 1_000, 100_000)},
 }
 

@@ -140,7 +140,8 @@ class Subject:
         setup = SETUPS[scenario.setup]
         if not (self.part and setup.part):
             return scenario
-        return replace(scenario, path=setup.part, body_bytes=setup.of_part().body_bytes)
+        together = {"together": setup.parts} if self.name == "direct" else {}  # what a client would do who composes nothing
+        return replace(scenario, path=setup.part, body_bytes=setup.of_part().body_bytes, options=scenario.options | together)
 
     def start(self, tools, origin, setup):
         if self._command is None:  # direct: no proxy
