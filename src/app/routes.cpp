@@ -81,17 +81,20 @@ Result<std::shared_ptr<const pipeline::RouteTable>> compile_routes(const config:
 }
 
 std::unique_ptr<compose::Composition> make_composition(const config::Composition& written, const std::string& path, std::string name,
-                                                       pipeline::Plan& plan) {
+                                                       pipeline::Plan& plan, policy::States& states) {
   auto composition = [&plan](std::string_view other) {
     auto found = plan.compositions.find(other);
     return found == plan.compositions.end() ? nullptr : found->second;
   };
   return std::make_unique<compose::Composition>(
       written, path, std::move(name), plan.snapshot().document->defaults.call.timeout,
-      [&plan](std::string_view service) { return plan.service(service); }, composition);
+      [&plan](std::string_view service) { return plan.service(service); }, composition,
+      [&states](const std::string& place, const compose::StaleStore::Config& asked) {
+        return states.keep<compose::StaleStore>("stale", place, asked);
+      });
 }
 
-pipeline::Service& make_destination(const data::Part& to, pipeline::Plan& plan) {
+pipeline::Service& make_destination(const data::Part& to, pipeline::Plan& plan, policy::States& states) {
   auto own = [&](std::unique_ptr<pipeline::Service> made) -> pipeline::Service& {
     plan.owned_services.push_back(std::move(made));
     return *plan.owned_services.back();
@@ -110,7 +113,7 @@ pipeline::Service& make_destination(const data::Part& to, pipeline::Plan& plan) 
     return own(std::make_unique<pipeline::Split>(sides, std::move(by), random_seed()));
   }
   if (const auto* composed = to.as<config::CompositionDestination>()) {
-    if (composed->name.empty()) return own(make_composition(*composed, to.path, to.path, plan));
+    if (composed->name.empty()) return own(make_composition(*composed, to.path, to.path, plan, states));
     auto found = plan.compositions.find(composed->name);
     CHECK(found != plan.compositions.end());
     return *found->second;

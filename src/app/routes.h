@@ -11,6 +11,7 @@
 #include "config/load.h"
 #include "pipeline/plan.h"
 #include "pipeline/router.h"
+#include "policy/build.h"
 
 namespace portloom::app {
 
@@ -23,12 +24,13 @@ std::vector<pipeline::Pattern> patterns_of(const config::ResolvedRoute& route, u
 // One Route per resolved route of the document, in its order. Code::invalid with the line when a pattern is refused.
 Result<std::shared_ptr<const pipeline::RouteTable>> compile_routes(const config::Loaded& loaded, const std::vector<std::string>& listeners);
 
-// `path` is its place in the document, `name` what logs call it. The compositions that it asks are in `plan` by now.
+// `path` is its place in the document, `name` what logs call it. The compositions that it asks are in `plan` by now. `states` keeps the
+// answers that stand in for later ones.
 std::unique_ptr<compose::Composition> make_composition(const config::Composition& written, const std::string& path, std::string name,
-                                                       pipeline::Plan& plan);
+                                                       pipeline::Plan& plan, policy::States& states);
 
 // What `to` leads to; the plan owns it. `plan.services` and `plan.compositions` are complete by now, and a checked document names only
 // those.
-pipeline::Service& make_destination(const data::Part& to, pipeline::Plan& plan);
+pipeline::Service& make_destination(const data::Part& to, pipeline::Plan& plan, policy::States& states);
 
 }  // namespace portloom::app

@@ -181,11 +181,11 @@ class Builder {
     if (plan_.compositions.contains(name)) return;
     for (const auto& [call_name, call] : composition.calls)
       if (!call.composition.empty()) add_composition(call.composition, *document_.compositions.find(call.composition));
-    plan_.compositions[name] = own(make_composition(composition, "compositions." + name, name, plan_));
+    plan_.compositions[name] = own(make_composition(composition, "compositions." + name, name, plan_, states_));
   }
 
   void add_route(const config::ResolvedRoute& route) {
-    pipeline::Service& to = make_destination(route.to, plan_);
+    pipeline::Service& to = make_destination(route.to, plan_, states_);
     auto make_chain = [&] {
       return own(std::make_unique<pipeline::Chain>(make_all(route.policies, policy::default_route_policies(route.policies)), to));
     };
@@ -202,7 +202,7 @@ class Builder {
     std::vector<pipeline::Policy*> policies = make_all(parts, {});
     auto entry = std::make_unique<pipeline::Entry>();
     entry->internal_errors = listener.internal_errors();
-    pipeline::Service* end = listener.to.empty() ? router_ : &make_destination(listener.to, plan_);
+    pipeline::Service* end = listener.to.empty() ? router_ : &make_destination(listener.to, plan_, states_);
     entry->chain = std::make_unique<pipeline::Chain>(policies, *end);
     for (const pipeline::Route& route : plan_.snapshot().table->routes()) {
       if (route.skip.empty() || listener_index(plan_.snapshot().listeners, document_.resolved[route.index].listener) != index) continue;

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "compose/execution.h"
 #include "data/json.h"
+#include "data/print.h"
 
 namespace portloom::compose {
 
@@ -27,10 +28,18 @@ Target target_of(const config::CallTarget& written, pipeline::Service* service) 
   return target;
 }
 
+// What its answers are answers to. Whatever else it says, how it stands in for them above all, may change.
+StaleStore::Config asked_by(const config::Call& call) {
+  config::Call asked = call;
+  asked.fallback.clear();
+  asked.timeout.reset();
+  return {data::format_value(data::shape_of<config::Call>(), &asked)};
+}
+
 }  // namespace
 
 Composition::Composition(const config::Composition& written, const std::string& path, std::string name, Duration call_timeout,
-                         const FindService& service, const FindService& composition)
+                         const FindService& service, const FindService& composition, const FindKept& kept)
     : written_(written), name_(std::move(name)) {
   config::CompositionOrder order = config::order_of(written, path);
   calls_.resize(written.calls.size());
@@ -56,7 +65,7 @@ Composition::Composition(const config::Composition& written, const std::string& 
       if (!other.service.empty()) fallback.target = target_of(other, service(other.service));
       fallback.stale = other.stale;
       fallback.omit = other.omit;
-      if (other.stale && call.kept == nullptr) call.kept = std::make_unique<StaleStore>();
+      if (other.stale && call.kept == nullptr) call.kept = kept(path + ".calls." + call_name, asked_by(from));
     }
   }
   for (size_t i = 0; i <= calls_.size(); ++i) {

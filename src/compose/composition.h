@@ -51,16 +51,18 @@ struct Call {
   data::JsonSelection selection;                                   // what others want of its result
   bool referred_to = false;                                        // somebody wants a part of it, or all
   bool wanted = true;
-  std::unique_ptr<StaleStore> kept;  // null: nothing is kept
+  std::shared_ptr<StaleStore> kept;  // null: nothing is kept
 };
 
 class Composition final : public pipeline::Service {
  public:
   static constexpr size_t body_bytes_max = 1024 * 1024;  // of a client's body that is read
   using FindService = std::function<pipeline::Service*(std::string_view name)>;
+  // The answers kept for the call at `place` of the document: the same for every worker, as long as it is written as before.
+  using FindKept = std::function<std::shared_ptr<StaleStore>(const std::string& place, const StaleStore::Config& asked)>;
   // `written` was checked; it and the services outlive this. `path` is its place in the document, `name` what logs call it.
   Composition(const config::Composition& written, const std::string& path, std::string name, Duration call_timeout,
-              const FindService& service, const FindService& composition);
+              const FindService& service, const FindService& composition, const FindKept& kept);
   Task<pipeline::Response> call(pipeline::Request& request) override;
 
   const std::vector<Call>& calls() const { return calls_; }

@@ -139,9 +139,9 @@ Task<void> Execution::stand_in(size_t index) {
       done = !take(index, Bytes::copy(json));
       outcome.stand_in = "value";
     } else if (fallback.stale) {
-      const StaleStore::Kept* kept = call.kept->find(outcome.question, *fallback.stale, now);
-      done = !outcome.question.empty() && kept != nullptr && !take(index, kept->answer);
-      if (done) outcome.age = now - kept->at;
+      std::optional<StaleStore::Kept> kept = call.kept->find(outcome.question, *fallback.stale, now);
+      done = !outcome.question.empty() && kept && !take(index, Bytes::copy(*kept->answer));
+      if (done) outcome.age = std::max(Duration{0}, now - kept->at);  // another worker's clock may have been read later
       outcome.stand_in = "stale";
     } else if (now < deadline_) {
       std::optional<Failure> failure = co_await attempt(index, *fallback.target);

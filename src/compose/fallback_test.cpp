@@ -1,6 +1,8 @@
 // compose/fallback_test.cpp
 //
 // What stands in for a call that fails, the form that an answer is given, and that no value leaves the place it is put in.
+#include <thread>
+
 #include "testing/kitchen.h"
 
 namespace portloom::compose {
@@ -61,23 +63,51 @@ TEST(Fallback, WhatSaysNoStoreIsNotKept) {
   EXPECT_EQ(kitchen.said(), "200 {\"x\":null,\"degraded\":true,\"failedServices\":[\"x\"]}");
 }
 
+TEST(Fallback, AStaleAnswerOutlivesTheConfigurationThatAskedForIt) {
+  Kitchen kitchen{"    calls:\n      x: {service: a, path: /, fallback: [{stale: 1m}, {value: null}]}\n"};
+  kitchen.cooks["a"].body = "1";
+  EXPECT_EQ(kitchen.said(), "200 {\"x\":1}");
+  kitchen.cooks["a"].status = 500;
+  kitchen.reload("    calls:\n      x: {service: a, path: /, timeout: 1s, fallback: [{stale: 2m}, {value: 0}]}\n");
+  EXPECT_EQ(kitchen.said(), "200 {\"x\":1,\"degraded\":true,\"failedServices\":[\"x\"]}");
+  kitchen.reload(
+      "    calls:\n      x: {service: a, path: /, pick: [y], fallback: [{stale: 2m}, {value: 0}]}\n");  // asks for something else
+  EXPECT_EQ(kitchen.said(), "200 {\"x\":0,\"degraded\":true,\"failedServices\":[\"x\"]}");
+}
+
 TEST(Stale, IsBoundedAndForgetsWhatIsUnusedForLongest) {
-  testing::SimLoop loop;
-  StaleStore store;
-  for (int i = 0; i < 1500; ++i) {
-    store.keep("q" + std::to_string(i), Bytes::literal("1"), Instant{});
+  StaleStore store({});
+  for (int i = 0; i < 4000; ++i) {
+    store.keep("q" + std::to_string(i), "1", Instant{});
     store.find("q0", 1h, Instant{});
   }
   EXPECT_EQ(store.size(), StaleStore::entries_max);
-  EXPECT_NE(store.find("q0", 1h, Instant{}), nullptr);
-  EXPECT_EQ(store.find("q1", 1h, Instant{}), nullptr);
-  for (int i = 0; i < 30; ++i) store.keep("large" + std::to_string(i), Bytes::copy(std::string(1024 * 1024, 'x')), Instant{});
+  EXPECT_TRUE(store.find("q0", 1h, Instant{}));
+  EXPECT_FALSE(store.find("q1", 1h, Instant{}));
+  for (int i = 0; i < 30; ++i) store.keep("large" + std::to_string(i), std::string(1024 * 1024, 'x'), Instant{});
   EXPECT_LE(store.bytes(), StaleStore::bytes_max);
-  store.keep("huge", Bytes::copy(std::string(4 * 1024 * 1024, 'x')), Instant{});
-  EXPECT_EQ(store.find("huge", 1h, Instant{}), nullptr);
-  store.keep("large29", Bytes::literal("2"), Instant{} + 5s);
-  EXPECT_EQ(store.find("large29", 1h, Instant{} + 6s)->answer.view(), "2");
-  EXPECT_EQ(store.find("large29", 1s, Instant{} + 7s), nullptr);
+  store.keep("huge", std::string(4 * 1024 * 1024, 'x'), Instant{});
+  EXPECT_FALSE(store.find("huge", 1h, Instant{}));
+  store.keep("large29", "2", Instant{} + 5s);
+  EXPECT_EQ(*store.find("large29", 1h, Instant{} + 6s)->answer, "2");
+  EXPECT_FALSE(store.find("large29", 1s, Instant{} + 7s));
+}
+
+TEST(Stale, IsOneForAllWorkers) {
+  StaleStore store({});
+  std::vector<std::thread> workers;
+  for (int worker = 0; worker < 4; ++worker)
+    workers.emplace_back([&store, worker] {
+      for (int i = 0; i < 5000; ++i) {
+        std::string question = "q" + std::to_string((i * 7 + worker) % 2000);
+        store.keep(question, question + " answered", Instant{});
+        std::optional<StaleStore::Kept> kept = store.find(question, 1h, Instant{});
+        if (kept) EXPECT_EQ(*kept->answer, question + " answered");
+      }
+    });
+  for (std::thread& worker : workers) worker.join();
+  EXPECT_LE(store.size(), StaleStore::entries_max);
+  EXPECT_GE(store.size(), StaleStore::entries_max - StaleStore::shards);
 }
 
 TEST(Fallback, NamesOfOurMembersAndTimesOnRequest) {

@@ -83,7 +83,12 @@ class Cook final : public pipeline::Service {
 class Kitchen {
  public:
   // `home` is what stands under compositions.home; services are a, b, c, d. `rest` is more of the document.
-  explicit Kitchen(const std::string& home, const std::string& rest = {}, uint64_t seed = 0) : loop(seed) {
+  explicit Kitchen(const std::string& home, const std::string& rest = {}, uint64_t seed = 0) : loop(seed) { reload(home, rest); }
+
+  // Another configuration, between two requests.
+  void reload(const std::string& home, const std::string& rest = {}) {
+    scope.reset();
+    made.clear();
     loaded = config::load_text("t.yaml",
                                "version: 1\nlisteners: {edge: {port: 1}}\n"
                                "services: {a: {endpoints: [a:1]}, b: {endpoints: [b:1]}, c: {endpoints: [c:1]}, d: {endpoints: [d:1]}}\n"
@@ -139,6 +144,7 @@ class Kitchen {
   pipeline::Plan plan{std::make_shared<const pipeline::Snapshot>()};
   pipeline::Peer peer;
   std::map<std::string, std::unique_ptr<compose::Composition>, std::less<>> made;
+  std::map<std::string, std::shared_ptr<compose::StaleStore>> kept;  // by place: what outlives a composition
   std::unique_ptr<pipeline::Exchange> exchange;
   std::unique_ptr<pipeline::Request> request;
   std::optional<pipeline::Response> response;
@@ -151,7 +157,12 @@ class Kitchen {
       if (!call.composition.empty()) make(call.composition, *loaded.document->compositions.find(call.composition));
     made[name] = std::make_unique<compose::Composition>(
         written, "compositions." + name, name, 2s, [this](std::string_view service) { return &cooks[std::string(service)]; },
-        [this](std::string_view other) { return made.find(other)->second.get(); });
+        [this](std::string_view other) { return made.find(other)->second.get(); },
+        [this](const std::string& place, const compose::StaleStore::Config& asked) {
+          std::shared_ptr<compose::StaleStore>& store = kept[place];
+          if (store == nullptr || !(store->config == asked)) store = std::make_shared<compose::StaleStore>(asked);
+          return store;
+        });
   }
   static Task<void> run(Kitchen* self) {
     pipeline::Response answer = co_await self->made.find("home")->second->call(*self->request);

@@ -32,10 +32,10 @@ def status(line, body=b"", *fields):
 
 
 class Composed(GatewayTest):
-    def home(self, similar, user=None, listener=""):
+    def home(self, similar, user=None, listener="", fallback="{value: []}", **options):
         self.users = self.origin(user or ok(USER))
         self.orders = self.origin(ok(ORDERS))
-        return self.gateway(f"""
+        self.text = f"""
             version: 1
             listeners: {{edge: {{address: "127.0.0.1:0"{listener}}}}}
             admin: {{address: "127.0.0.1:0"}}
@@ -49,8 +49,9 @@ class Composed(GatewayTest):
                 calls:
                   user: {{service: users, path: "/users/{{id}}"}}
                   orders: {{service: orders, path: "/of/{{user.id}}", query: {{name: "{{user.name}}"}}, fallback: [{{value: []}}]}}
-                  similar: {{service: recommendations, path: "/similar/{{id}}", timeout: 300ms, fallback: [{{value: []}}]}}
-        """)
+                  similar: {{service: recommendations, path: "/similar/{{id}}", timeout: 300ms, fallback: [{fallback}]}}
+        """
+        return self.gateway(self.text, **options)
 
 
 class Answers(Composed):
@@ -112,6 +113,18 @@ class Answers(Composed):
         self.assertEqual(client.get("/home/7").body, self.PART)
         os.kill(process.pid, signal.SIGCONT)
         self.assertEqual(client.get("/home/7").body, self.WHOLE)
+
+    def test_a_last_good_answer_is_every_workers_and_outlives_a_reload(self):
+        similar = self.origin(ok("[1]"))
+        gateway = self.home(similar.address, fallback="{stale: 1m}", workers=4)
+        self.assertEqual(self.client(gateway).get("/home/7").body, self.WHOLE)
+        similar.answer = lambda _: status("500 Oops")
+        stale = self.PART.replace(b'"similar":[],', b'"similar":[1],')
+        for _ in range(2):
+            answers = {self.client(gateway).get("/home/7").body for _ in range(24)}
+            self.assertEqual(answers, {stale}, "whichever worker a connection meets")
+            gateway.write(self.text.replace("timeout: 300ms", "timeout: 400ms"))
+            self.assertTrue(gateway.reload())
 
     def test_values_stay_in_their_place(self):
         gateway = self.home(self.origin(ok("[1]")).address, user=ok('{"id":"../a?b#c%2f&d","name":"x&y=z\\r\\nInjected: 1"}'))
