@@ -275,6 +275,7 @@ void Clusters::forget_unused() {
 
 std::unique_ptr<pipeline::Plan> build_plan(const Blueprint& blueprint, policy::States& states, policy::States& own, Clusters& clusters) {
   auto plan = std::make_unique<pipeline::Plan>(blueprint.snapshot);
+  plan->held_max = blueprint.loaded.document->limits.buffered.bytes;
   Builder(blueprint, states, own, clusters, *plan).build();
   return plan;
 }

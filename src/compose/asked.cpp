@@ -13,9 +13,12 @@ namespace portloom::compose {
 using pipeline::Input;
 using pipeline::Response;
 
-Task<std::optional<Error>> Asked::gather(pipeline::Request* request, Bytes* whole) {
+Task<std::optional<Error>> Asked::gather(pipeline::Request* request, pipeline::Held* held, Bytes* whole) {
   auto too_large = [] { return Error{Code::body_too_large, Side::client, Progress::nothing, "the request's body exceeds the limit"}; };
-  if (request->body.length().value_or(0) > Composition::body_bytes_max) co_return too_large();
+  auto too_much = [] { return Error{Code::body_too_large, Side::client, Progress::nothing, "the request's body exceeds limits.buffered"}; };
+  uint64_t announced = request->body.length().value_or(0);
+  if (announced > Composition::body_bytes_max) co_return too_large();
+  if (!held->grow_to(announced)) co_return too_much();
   http::Writer gathered(4096);
   while (true) {
     Result<Bytes> piece = co_await request->body.read();
@@ -23,13 +26,15 @@ Task<std::optional<Error>> Asked::gather(pipeline::Request* request, Bytes* whol
     if (piece->empty()) break;
     gathered.text(piece->view());
     if (gathered.size() > Composition::body_bytes_max) co_return too_large();
+    if (!held->grow_to(gathered.size())) co_return too_much();
   }
   *whole = gathered.finish();
   co_return std::nullopt;
 }
 
 Task<std::optional<Response>> Asked::read(pipeline::Request& request, const data::JsonSelection& wanted) {
-  Task<std::optional<Error>> gathering = gather(&request, &json_);
+  held_.emplace(request.exchange);
+  Task<std::optional<Error>> gathering = gather(&request, &*held_, &json_);
   std::optional<std::optional<Error>> fault = co_await before(request.deadline, gathering);
   if (!fault) co_return pipeline::deny(Code::request_timeout, Side::client, "the request's body did not come in time");
   if (*fault) co_return pipeline::deny(std::move(**fault));

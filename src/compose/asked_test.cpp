@@ -55,6 +55,9 @@ TEST(Asked, WhatCannotBeReadIsRefusedBeforeAnyCall) {
   EXPECT_TRUE(refused("{\"items\":[").starts_with("400 "));
   EXPECT_TRUE(refused(std::string(100'000, '[')).starts_with("400 "));
   EXPECT_TRUE(refused("\"" + std::string(1024 * 1024, 'x') + "\"").starts_with("413 "));
+  kitchen.plan.held_max = 1000;
+  EXPECT_EQ(refused("\"" + std::string(1000, 'x') + "\""), "413 the request's body exceeds limits.buffered");
+  EXPECT_EQ(kitchen.exchange->held, 0u);
   for (const auto& [name, cook] : kitchen.cooks) EXPECT_TRUE(cook.asked.empty());
 }
 

@@ -44,6 +44,24 @@ TEST(Composition, SplicesWhatCameInTheOrderWritten) {
   EXPECT_EQ(kitchen.exchange->record.subcalls.size(), 3u);
 }
 
+TEST(Composition, HoldsNoMoreThanARequestMay) {
+  for (bool in_pieces : {false, true}) {
+    Kitchen kitchen{std::string(three)};
+    serve(kitchen);
+    kitchen.cooks["b"].body = "\"" + std::string(500, 'x') + "\"";
+    kitchen.cooks["c"].body = "\"" + std::string(400, 'x') + "\"";
+    kitchen.cooks["c"].in_pieces = in_pieces;
+    kitchen.cooks["b"].after = 10ms;
+    kitchen.plan.held_max = 1000;
+    EXPECT_TRUE(kitchen.said().ends_with("x\"}"));
+    EXPECT_EQ(kitchen.exchange->held, 0u);  // it goes with the answer
+    kitchen.plan.held_max = 900;
+    std::string answer = kitchen.said();
+    // Whichever comes last: pieces take their time.
+    EXPECT_TRUE(answer.ends_with(in_pieces ? "\"failedServices\":[\"similar\"]}" : "\"failedServices\":[\"orders\"]}"));
+  }
+}
+
 TEST(Composition, RunsInStagesAndOtherwiseAtOnce) {
   Kitchen kitchen{std::string(three)};
   serve(kitchen);
@@ -270,6 +288,7 @@ TEST(Composition, ManyCallsAtOnce) {
 TEST(Composition, ALargeMemberIsNotCopied) {
   Kitchen kitchen{"    calls:\n      x: {service: a, path: /, limit: 16MiB}\n"};
   kitchen.cooks["a"].body = "\"" + std::string(8 * 1024 * 1024, 'x') + "\"";
+  kitchen.plan.held_max = kitchen.cooks["a"].body.size();
   pipeline::Response answer = kitchen.ask();
   EXPECT_EQ(answer.body.length(), kitchen.cooks["a"].body.size() + 6);
   EXPECT_EQ(kitchen.text_of(answer), "{\"x\":" + kitchen.cooks["a"].body + "}");

@@ -212,7 +212,15 @@ Task<std::optional<Failure>> Execution::read(size_t index, Response& response) {
   auto too_large = [&] {
     return Failure{Failure::Kind::too_large, Code::upstream_protocol, response.status, "its answer is larger than its limit"};
   };
-  if (response.body.length().value_or(0) > bytes_max) co_return too_large();
+  auto too_much = [&] {
+    return Failure{Failure::Kind::too_large, Code::upstream_protocol, response.status,
+                   "with the other answers it is more than limits.buffered"};
+  };
+  uint64_t announced = response.body.length().value_or(0);
+  if (announced > bytes_max) co_return too_large();
+  outcomes_[index].held.reset();  // what a failed attempt had
+  pipeline::Held held(request_.exchange);
+  if (!held.grow_to(announced)) co_return too_much();
   Bytes whole;
   std::optional<http::Writer> gathered;
   while (true) {
@@ -232,11 +240,18 @@ Task<std::optional<Failure>> Execution::read(size_t index, Response& response) {
       gathered->text(whole.view());
       gathered->text(piece->view());
     }
-    if ((gathered ? gathered->size() : whole.size()) > bytes_max) co_return too_large();
+    size_t so_far = gathered ? gathered->size() : whole.size();
+    if (so_far > bytes_max) co_return too_large();
+    if (!held.grow_to(so_far)) co_return too_much();
   }
   if (gathered) whole = gathered->finish();
   std::optional<Failure> failure = take(index, std::move(whole));
-  if (failure) failure->status = response.status;
+  if (failure) {
+    failure->status = response.status;
+  } else {
+    held.shrink_to(outcomes_[index].json.size());
+    outcomes_[index].held = std::move(held);
+  }
   co_return failure;
 }
 

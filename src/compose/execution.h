@@ -33,16 +33,17 @@ class Execution final : public pipeline::Results {
   enum class State : uint8_t { waiting, running, good, stood_in, left_out, lost };
   struct Outcome {
     State state = State::waiting;
-    Bytes json;                         // of good and stood_in
-    std::vector<data::JsonSpan> found;  // by node of the call's selection
-    std::optional<Failure> failure;     // of everything but good; a call that `when` left out has none
-    std::string_view stand_in;          // which kind of fallback
-    std::optional<Duration> age;        // of a stale answer
-    std::vector<std::string> cookies;   // Set-Cookie of a good one
-    bool private_answer = false;        // the service says no-store or private
-    bool never_kept = false;            // it says no-store
-    std::string question;               // what a kept answer is found by; empty: none is kept
-    std::string_view blamed;            // the service that failed, where a composition was asked
+    Bytes json;                          // of good and stood_in
+    std::optional<pipeline::Held> held;  // what of it counts against the request
+    std::vector<data::JsonSpan> found;   // by node of the call's selection
+    std::optional<Failure> failure;      // of everything but good; a call that `when` left out has none
+    std::string_view stand_in;           // which kind of fallback
+    std::optional<Duration> age;         // of a stale answer
+    std::vector<std::string> cookies;    // Set-Cookie of a good one
+    bool private_answer = false;         // the service says no-store or private
+    bool never_kept = false;             // it says no-store
+    std::string question;                // what a kept answer is found by; empty: none is kept
+    std::string_view blamed;             // the service that failed, where a composition was asked
     Duration elapsed{0};
   };
 

@@ -46,6 +46,10 @@ class Nesting {
   void look(const Composition& composition, const std::string& at) {
     for (const auto& [name, call] : composition.calls) {
       if (++calls_ > Composition::calls_in_all_max) return;  // bounds this walk too
+      if (call.limit.bytes > std::max(document_.limits.buffered.bytes, Call{}.limit.bytes))
+        problems_.warning(origins_.nearest(at + ".calls." + name + ".limit"), at + ".calls." + name + ".limit",
+                          "an answer as large as this is never taken: limits.buffered is " + data::format_size(document_.limits.buffered),
+                          "raise limits.buffered");
       const Composition* inner = call.composition.empty() ? nullptr : document_.compositions.find(call.composition);
       if (inner == nullptr) continue;
       std::string path = at + ".calls." + name + ".composition";

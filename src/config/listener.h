@@ -56,6 +56,7 @@ struct Limits {
   Size headers{64 * 1024};
   Size uri{8 * 1024};
   std::optional<Size> body;
+  Size buffered{1024 * 1024};
   Http2Limits http2;
 
   void visit(this auto& self, auto& field) {
@@ -70,8 +71,11 @@ struct Limits {
           "A message's header section, both ways. Over it: 431 or 502.");
     field("uri", self.uri, at_least(Size{256}), at_most(Size{64 * 1024}), "A request target. Over it: 414.");
     field("body", self.body, "A request body. Over it: 413. Without it streaming bodies have no bound.");
+    field("buffered", self.buffered,
+          "What one request may keep in memory of bodies: its own, to be looked into or sent again, and the answers of a composition's "
+          "calls. "
+          "Over it: 413, no second attempt, the call has failed.");
     field("http2", self.http2, "Bounds of one HTTP/2 connection of a client.");
-    field.later("buffered");
   }
 };
 

@@ -4,8 +4,10 @@
 // matched with. Lives in the frame of server::serve_exchange.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "http/cidr.h"
@@ -52,8 +54,43 @@ struct Exchange {
   Instant deadline = never;     // of the whole, the body included; by grpc-timeout
   http::Headers reply_headers;  // written onto whatever answer leaves
   Record record;
+  size_t held = 0;  // bytes of bodies that are kept in memory for this request, at most plan->held_max
 
+  // Keeps up to `wanted` bytes more, as long as the exchange lives. Returns how many there is room for.
+  size_t hold_up_to(size_t wanted) {
+    size_t granted = std::min(wanted, plan->held_max - std::min(held, plan->held_max));
+    held += granted;
+    return granted;
+  }
   Instant now() const { return Agenda::current().now(); }
+};
+
+// A part of an exchange's held bytes that is given back earlier. It ends before the exchange.
+class Held {
+ public:
+  explicit Held(Exchange& exchange) : exchange_(&exchange) {}
+  Held(Held&& other) noexcept : exchange_(other.exchange_), bytes_(std::exchange(other.bytes_, 0)) {}
+  Held& operator=(Held other) noexcept {
+    std::swap(exchange_, other.exchange_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~Held() { exchange_->held -= bytes_; }
+  // False: there is no room for `bytes` in all; it may have grown all the same.
+  bool grow_to(size_t bytes) {
+    if (bytes <= bytes_) return true;
+    size_t granted = exchange_->hold_up_to(bytes - bytes_);
+    bytes_ += granted;
+    return bytes_ == bytes;
+  }
+  void shrink_to(size_t bytes) {
+    exchange_->held -= bytes_ - std::min(bytes, bytes_);
+    bytes_ = std::min(bytes, bytes_);
+  }
+
+ private:
+  Exchange* exchange_;
+  size_t bytes_ = 0;
 };
 
 }  // namespace portloom::pipeline

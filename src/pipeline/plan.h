@@ -64,6 +64,8 @@ class Plan {
   std::vector<Service*> routes;  // by route index
   std::vector<std::unique_ptr<Entry>> entries;
 
+  size_t held_max = size_t{1024} * 1024;  // limits.buffered: bytes of bodies that one exchange keeps in memory
+
   uint32_t pins = 0;     // exchanges that use it
   bool retired = false;  // a newer plan is in force: dropped with the last pin
 

@@ -181,7 +181,7 @@ struct Retry final : pipeline::Policy {
         kept_ = true;
       } else if (streams_ && is_repeatable(request) && bytes_max > 0 && request.body.length().value_or(0) <= bytes_max) {
         length_ = request.body.length();
-        tape_ = std::make_shared<Tape>(std::move(request.body), bytes_max);
+        tape_ = std::make_shared<Tape>(std::move(request.body), request.exchange.hold_up_to(request.body.length().value_or(bytes_max)));
         give(request);
       }
     }

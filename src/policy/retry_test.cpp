@@ -216,11 +216,12 @@ class HalfReader final : public pipeline::Service {
 };
 
 TEST(Retry, AStreamingBodyOfAKeyedRequestIsReadAgain) {
-  auto bodies = [](size_t first, std::vector<std::string> chunks) {
+  auto bodies = [](size_t first, std::vector<std::string> chunks, size_t held_max = size_t{1024} * 1024) {
     Bench policies("[{retry: {attempts: 2, replay: 1KiB}}]");
     HalfReader reader(first);
     pipeline::Chain chain({policies.chain().policies().at(0)}, reader);
     Bench::Call call(policies, "POST");
+    call.exchange.plan->held_max = held_max;
     call.request.headers.set(http::Name::idempotency_key, "8e03978e");
     call.request.body = http::Body(std::make_unique<Chunks>(std::move(chunks)), std::nullopt);
     EXPECT_EQ(policies.answer(call, chain).status, reader.bodies.size() == 2 ? 200 : 502);
@@ -232,6 +233,8 @@ TEST(Retry, AStreamingBodyOfAKeyedRequestIsReadAgain) {
   std::string half(512, 'x');
   EXPECT_EQ(bodies(2, {half, half, "y"}), (Bodies{half + half, half + half + "y"}));  // as much as is kept, to the byte
   EXPECT_EQ(bodies(3, {half, half, "y"}).size(), 1u);                                 // a byte more
+  EXPECT_EQ(bodies(2, {half, half, "y"}, 1024).size(), 2u);
+  EXPECT_EQ(bodies(2, {half, half, "y"}, 1023).size(), 1u);  // more than a request may hold
 }
 
 class OneChunk final : public http::BodySource {
