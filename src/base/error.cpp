@@ -23,6 +23,8 @@ std::string_view name_of(Code code) {
     case Code::misdirected: return "misdirected";
     case Code::missing_input: return "missing_input";
     case Code::rate_limited: return "rate_limited";
+    case Code::abnormal_usage: return "abnormal_usage";
+    case Code::reduced_capacity: return "reduced_capacity";
     case Code::overloaded: return "overloaded";
     case Code::refused: return "refused";
     case Code::reset: return "reset";

@@ -29,10 +29,12 @@ enum class Code : uint8_t {
   misdirected,
   missing_input,  // the request lacks a value that the configuration needs
   rate_limited,
-  overloaded,  // a bound of ours was reached: connections, memory, queue
-  refused,     // the upstream refused the connection or was not reachable
-  reset,       // the connection broke
-  closed,      // orderly end where more was due
+  abnormal_usage,    // a limit that is there to find misuse
+  reduced_capacity,  // a limit of what can be borne for a while
+  overloaded,        // a bound of ours was reached: connections, memory, queue
+  refused,           // the upstream refused the connection or was not reachable
+  reset,             // the connection broke
+  closed,            // orderly end where more was due
   connect_timeout,
   upstream_timeout,   // no answer in time
   upstream_protocol,  // the upstream sent garbage

@@ -55,6 +55,10 @@ constexpr std::array types = {
                 "The request lacks a value that is needed to serve it."},
     ProblemType{Code::rate_limited, 429, grpc_resource_exhausted, info, kept, 0, "Too many requests",  // RFC 6585 §4
                 "The caller has used up its allowance for now.", "quota-exceeded"},  // draft-ietf-httpapi-ratelimit-headers
+    ProblemType{Code::abnormal_usage, 429, grpc_resource_exhausted, info, kept, 0, "Abnormal usage",
+                "The caller's requests are unlike those of other callers.", "abnormal-usage-detected"},  // of the same draft
+    ProblemType{Code::reduced_capacity, 503, grpc_unavailable, warning, kept, 1, "Temporarily reduced capacity",
+                "Fewer requests than usual are taken on for a while.", "temporary-reduced-capacity"},  // of the same draft
     ProblemType{Code::overloaded, 503, grpc_unavailable, warning, kept, 1, "Overloaded",
                 "There is more work than can be taken on right now."},
     ProblemType{Code::refused, 502, grpc_unavailable, warning, kept, 0, "Service not reachable", "The service could not be reached."},

@@ -71,6 +71,8 @@ TEST(Problem, StatusByCodeAndSide) {
                   Row{Code::method_not_allowed, Side::client, 405},
                   Row{Code::misdirected, Side::client, 421},
                   Row{Code::rate_limited, Side::client, 429},
+                  Row{Code::abnormal_usage, Side::client, 429},
+                  Row{Code::reduced_capacity, Side::gateway, 503},
                   Row{Code::overloaded, Side::gateway, 503},
                   Row{Code::refused, Side::upstream, 502},
                   Row{Code::reset, Side::upstream, 502},
@@ -180,6 +182,8 @@ TEST(Problem, ASpentLimitHasTheTypeAndMembersOfTheDraft) {
   EXPECT_EQ(body_of(world.rendered(deny(Code::rate_limited, Side::client), false)),
             R"({"type":"errors.md#quota-exceeded","title":"Too many requests","status":429,)"
             R"("detail":"The caller has used up its allowance for now.","request_id":"r-1","violated-policies":["burst","day"]})");
+  EXPECT_EQ(problem_type(Code::abnormal_usage).type(), "abnormal-usage-detected");
+  EXPECT_EQ(problem_type(Code::reduced_capacity).type(), "temporary-reduced-capacity");
 }
 
 TEST(Problem, EveryCodeHasItsSectionInTheDocument) {

@@ -100,6 +100,12 @@ class Counters {
 
 }  // namespace
 
+std::vector<data::Choice> choices_of(LimitProblem) {
+  return {{"quota", LimitProblem::quota},
+          {"abnormal_usage", LimitProblem::abnormal_usage},
+          {"reduced_capacity", LimitProblem::reduced_capacity}};
+}
+
 void RateLimitConfig::check(data::Checker& checker) const {
   if (!name.empty() && !config::is_name(name)) checker.error("name", "expected a name of letters, digits, _ - and .");
   bool one = checker.written("requests") || checker.written("per");
@@ -126,6 +132,7 @@ struct RateLimit final : pipeline::Policy {
   RateLimit(const Config& config, const data::Part& part, const Building& building)
       : key_(config.key),
         partition_key_(config.partition_key),
+        problem_(code_of(config.problem)),
         dry_run_(config.dry_run),
         counters_(
             building.states.keep<RateLimitCounters>("rate_limit", building.place.empty() ? part.path : building.place, limits_of(config))),
@@ -158,6 +165,14 @@ struct RateLimit final : pipeline::Policy {
     std::string whole;  // for the record: "flood: 300 per 1m"
     std::string item;   // "flood";q=300;w=60
   };
+  static Code code_of(LimitProblem problem) {
+    switch (problem) {
+      case LimitProblem::quota: return Code::rate_limited;
+      case LimitProblem::abnormal_usage: return Code::abnormal_usage;
+      case LimitProblem::reduced_capacity: return Code::reduced_capacity;
+    }
+    return Code::rate_limited;
+  }
   size_t count() const { return texts_.size(); }
 
   bool spend(const Request& request, Allowances& allowances) {
@@ -194,7 +209,7 @@ struct RateLimit final : pipeline::Policy {
 
   Response refuse(Request& request, const Allowances& allowances) const {
     pipeline::Record& record = request.exchange.record;
-    Response response = refusal_.answer(request, Code::rate_limited);
+    Response response = refusal_.answer(request, problem_, problem_ == Code::reduced_capacity ? Side::gateway : Side::client);
     record.limit = texts_[first_refused(allowances)].whole;
     record.violated_policies.clear();
     int64_t wait = 0;
@@ -237,6 +252,7 @@ struct RateLimit final : pipeline::Policy {
 
   Key key_;
   bool partition_key_;
+  Code problem_;
   bool dry_run_;
   Random random_{random_seed()};
   std::shared_ptr<RateLimitCounters> counters_;

@@ -30,6 +30,10 @@ struct LimitConfig {
   }
 };
 
+// What a refusal says: the problem types of draft-ietf-httpapi-ratelimit-headers.
+enum class LimitProblem : uint8_t { quota, abnormal_usage, reduced_capacity };
+std::vector<data::Choice> choices_of(LimitProblem);
+
 struct RateLimitConfig {
   static constexpr size_t limits_max = 8;
   std::string name;
@@ -38,6 +42,7 @@ struct RateLimitConfig {
   std::vector<LimitConfig> limits;
   std::string key = "client.address";
   bool partition_key = false;
+  LimitProblem problem = LimitProblem::quota;
   bool dry_run = false;
 
   void visit(this auto& self, auto& field) {
@@ -50,6 +55,10 @@ struct RateLimitConfig {
     field("key", self.key, expression, "What a request is counted by. Where it is missing: the client's address.");
     field("partition_key", self.partition_key,
           "Tells the client in the fields' pk which counter a request was counted by: an opaque value, another after a restart.");
+    field(
+        "problem", self.problem,
+        "What a refusal says: quota (429), abnormal_usage (429: the limit is there to find misuse) or reduced_capacity (503: the services "
+        "can bear less than usual).");
     field("dry_run", self.dry_run, "Counts, tells log and metrics, and refuses nobody.");
     field.later("store", "on_unavailable");
   }

@@ -55,6 +55,30 @@ TEST(RateLimit, TellsWhatIsLeftAndWhenToComeAgain) {
   EXPECT_EQ(granted(bench, 1), 1);  // who waits as long as told is served
 }
 
+TEST(RateLimit, ARefusalSaysWhatTheLimitIsThereFor) {
+  struct Case {
+    std::string written;
+    Code code;
+    Side side;
+    uint16_t status;
+  };
+  for (const Case& each : {Case{"", Code::rate_limited, Side::client, 429}, Case{", problem: quota", Code::rate_limited, Side::client, 429},
+                           Case{", problem: abnormal_usage", Code::abnormal_usage, Side::client, 429},
+                           Case{", problem: reduced_capacity", Code::reduced_capacity, Side::gateway, 503}}) {
+    Bench bench("[{rate_limit: {name: flood, requests: 1, per: 1m" + each.written + "}}]");
+    ASSERT_EQ(bench.messages, "");
+    EXPECT_EQ(granted(bench, 1), 1);
+    Bench::Call call(bench);
+    pipeline::Response refused = bench.answer(call);
+    EXPECT_EQ(refused.status, each.status) << each.written;
+    ASSERT_TRUE(refused.fault.has_value());
+    EXPECT_EQ(refused.fault->code, each.code) << each.written;
+    EXPECT_EQ(refused.fault->side, each.side) << each.written;
+    EXPECT_GE(std::stoi(std::string(refused.headers.find("Retry-After").value_or("0"))), 60) << each.written;
+    EXPECT_EQ(call.exchange.record.violated_policies, "flood");
+  }
+}
+
 TEST(RateLimit, RetryAfterIsAtLeastASecond) {
   Bench bench("[{rate_limit: {requests: 1000, per: 1s}}]");
   EXPECT_EQ(granted(bench, 1000), 1000);
