@@ -342,8 +342,11 @@ class Explainer {
     for (const Part& part : policies) way.steps.push_back(step("service", part));
     if (service.breaker) way.steps.push_back(breaker(name, service));
     static_cast<http::RequestHead&>(*request_) = std::move(before);
-    way.endpoints = endpoints(name, service);
+    if (running_.look) way.sights = running_.look(name);
+    way.endpoints = endpoints(name, service, way.sights);
     way.pick = pick(service, way.endpoints.size());
+    if (std::string now = favoured_text(way.sights); !now.empty()) way.pick = now + "; " + way.pick;
+    if (is_open(name)) way.pick = "none while the breaker is open: 503 breaker_open";
     return way;
   }
 
@@ -361,8 +364,15 @@ class Explainer {
     return step;
   }
 
+  bool is_open(const std::string& name) const {
+    if (running_.circuits == nullptr) return false;
+    auto circuit = running_.circuits->find(name);
+    if (circuit == running_.circuits->end()) return false;
+    return circuit->second->view(Agenda::current().now()).state == upstream::Circuit::State::open;
+  }
+
   // As they are written; on a running gateway what their names lead to.
-  std::vector<std::string> endpoints(const std::string& name, const config::Service& service) const {
+  std::vector<std::string> endpoints(const std::string& name, const config::Service& service, const Sights& sights) const {
     std::vector<std::string> texts;
     auto add = [&texts](const std::string& text, uint32_t weight) {
       texts.push_back(text + (weight == 1 ? "" : " weight " + std::to_string(weight)));
@@ -378,6 +388,7 @@ class Explainer {
       bool named = !one.host.empty() && !http::Address::parse(one.host);
       add(one.address.text() + (named ? " of " + one.host : ""), one.weight);
       if (running_.health != nullptr) texts.back() += how_is(name, one);
+      texts.back() += load_text(sights, key_of(one));
     }
     return texts;
   }

@@ -5,10 +5,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "app/sights.h"
 #include "compose/outline.h"
 #include "config/load.h"
 #include "pipeline/router.h"
@@ -52,6 +54,7 @@ struct Explanation {
     std::vector<Step> steps;
     std::vector<std::string> endpoints;
     std::string pick;
+    Sights sights;  // of a running gateway
   };
 
   std::string request;  // "GET /a?b", as it is matched
@@ -77,10 +80,12 @@ inline constexpr size_t rules_listed_max = 20;  // of those that are rejected; t
 
 // What only a running gateway knows.
 struct Running {
+  using Look = std::function<Sights(const std::string& service)>;
   const policy::States* limits = nullptr;
   const upstream::EndpointsByService* endpoints = nullptr;
   const upstream::CircuitsByService* circuits = nullptr;
   const upstream::HealthByService* health = nullptr;
+  Look look{};
 };
 
 // `table` was compiled from `loaded`, which has a document. Code::invalid: the question makes no sense, and why.

@@ -71,7 +71,9 @@ void write_way(data::JsonWriter& json, const Way& way) {
   write_steps(json, "chain", way.steps);
   json.key("endpoints").begin_array();
   for (const std::string& endpoint : way.endpoints) json.value(std::string_view(endpoint));
-  json.end_array().member("pick", std::string_view(way.pick)).end_object();
+  json.end_array().member("pick", std::string_view(way.pick));
+  if (!way.sights.empty()) write_sights(json.key("loads"), way.sights);
+  json.end_object();
 }
 
 }  // namespace

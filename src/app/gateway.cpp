@@ -207,6 +207,14 @@ void Gateway::write_status(std::string& json) {
   admin::write_status(json, status, sources);
 }
 
+Result<std::string> Gateway::explain(std::string_view query) {
+  return explain_query(*blueprint_, states_, query, [this](const std::string& service) {
+    Sights by_worker;
+    for (auto& worker : workers_) by_worker.push_back(worker->look(service));
+    return by_worker;
+  });
+}
+
 Result<void> Gateway::hold_breaker(std::string_view service, std::string_view state) {
   using Hold = upstream::Circuit::Hold;
   std::optional<Hold> what;

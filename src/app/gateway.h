@@ -46,7 +46,7 @@ class Gateway final : public admin::Control {
     if (state_ == State::ready) begin_drain();
   }
   Result<void> reload() override;
-  Result<std::string> explain(std::string_view query) override { return explain_query(*blueprint_, states_, query); }
+  Result<std::string> explain(std::string_view query) override;
   Result<void> hold_breaker(std::string_view service, std::string_view state) override;
   void write_status(std::string& json) override;
   void write_metrics(std::string& page) override {

@@ -163,7 +163,7 @@ Result<std::string> plan_of(const config::Loaded& loaded, const std::string& nam
   return text + "\n";
 }
 
-Result<std::string> explain_query(const Blueprint& blueprint, const policy::States& states, std::string_view query) {
+Result<std::string> explain_query(const Blueprint& blueprint, const policy::States& states, std::string_view query, Running::Look look) {
   Question question;
   bool json = true;
   std::string wrong;
@@ -187,7 +187,7 @@ Result<std::string> explain_query(const Blueprint& blueprint, const policy::Stat
   if (wrong.empty() && question.url.empty()) wrong = "ask with ?method=GET&url=https://HOST/PATH";
   if (!wrong.empty()) return failure(Code::bad_request, Side::client, std::move(wrong));
   Result<Explanation> said = explain(blueprint.loaded, *blueprint.snapshot->table, question,
-                                     {&states, &blueprint.endpoints, &blueprint.circuits, &blueprint.health});
+                                     {&states, &blueprint.endpoints, &blueprint.circuits, &blueprint.health, std::move(look)});
   if (!said) return failure(Code::bad_request, Side::client, std::move(said.error().detail));
   return json ? explain_json(*said) : explain_text(*said);
 }

@@ -46,8 +46,10 @@ class Inspection {
 // What `plan` prints of the route, or of the composition, that has this name: svg, text or json. Code::invalid: there is none.
 Result<std::string> plan_of(const config::Loaded& loaded, const std::string& name, const std::string& format);
 
-// With what the limits have left and where names lead just now. `query` is that of GET /explain: method, url, listener, from, header
+// With what the limits have left, where names lead and what `look` sees there just now. `query` is that of GET /explain: method, url,
+// listener, from, header
 // ("Name: value", several), format. Code::invalid: what is wrong with it.
-Result<std::string> explain_query(const Blueprint& blueprint, const policy::States& states, std::string_view query);
+Result<std::string> explain_query(const Blueprint& blueprint, const policy::States& states, std::string_view query,
+                                  Running::Look look = {});
 
 }  // namespace portloom::app

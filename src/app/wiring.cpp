@@ -269,6 +269,11 @@ std::shared_ptr<upstream::Cluster> Clusters::keep(const std::string& name, std::
   return kept.cluster;
 }
 
+upstream::Cluster* Clusters::find(std::string_view name) const {
+  auto kept = kept_.find(name);
+  return kept == kept_.end() ? nullptr : kept->second.cluster.get();
+}
+
 void Clusters::forget_unused() {
   std::erase_if(kept_, [](const auto& entry) { return entry.second.cluster.use_count() == 1; });
 }

@@ -57,6 +57,8 @@ class Clusters {
   using Make = std::function<std::shared_ptr<upstream::Cluster>()>;
   // `facts`: everything that the cluster of this name is made from, as text.
   std::shared_ptr<upstream::Cluster> keep(const std::string& name, std::string facts, const Make& make);
+  // Null: there is none.
+  upstream::Cluster* find(std::string_view name) const;
   // Those that no plan uses any more.
   void forget_unused();
   void clear() { kept_.clear(); }

@@ -170,6 +170,14 @@ void Worker::use(std::shared_ptr<const io::TicketKeys> keys) {
   });
 }
 
+std::vector<upstream::Sight> Worker::look(const std::string& service) {
+  std::vector<upstream::Sight> sights;
+  ask([&] {
+    if (upstream::Cluster* cluster = clusters_.find(service)) sights = cluster->look();
+  });
+  return sights;
+}
+
 void Worker::relieve() {
   if (relieving_.exchange(true)) return;
   loop_->mailbox().post([this] {

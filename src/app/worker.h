@@ -59,6 +59,8 @@ class Worker {
   // the drain's deadline.
   void adopt(const Edition& edition, policy::States& states);
   void use(std::shared_ptr<const io::TicketKeys> keys);
+  // The endpoints of a service as this worker sees them; empty: it has no such service. Waits for it.
+  std::vector<upstream::Sight> look(const std::string& service);
   // Does not wait for it: idle connections are closed and memory that was kept for later goes back to the system.
   void relieve();
   // Takes what waits in the kernel's queue, closes the ports, lets connections end.

@@ -155,6 +155,31 @@ bool Balancer::has_other(uint64_t tried, Instant now) const {
   return false;
 }
 
+std::optional<size_t> Balancer::whose_turn(Instant now) const {
+  const Turn* first = nullptr;
+  for (const Turn& turn : turns_)
+    if (fits(turn.index, 0, now) && (first == nullptr || *first > turn)) first = &turn;
+  if (first != nullptr) return first->index;
+  for (size_t step = 0; step < loads_.size() && turns_.empty(); ++step)
+    if (size_t index = (next_ + step) % loads_.size(); fits(index, 0, now)) return index;
+  return std::nullopt;
+}
+
+std::optional<size_t> Balancer::favours(Instant now) const {
+  if (loads_.size() == 1) return 0;
+  if (method_ == config::Balance::random) return std::nullopt;
+  if (method_ == config::Balance::round_robin) return whose_turn(now);
+  std::optional<size_t> best;
+  bool alike = false;
+  for (size_t index = 0; index < loads_.size(); ++index) {
+    if (!fits(index, 0, now)) continue;
+    float difference = best ? cost(*loads_[index], now) - cost(*loads_[*best], now) : -1;
+    if (difference < 0) best = index;
+    alike = difference == 0 || (alike && difference > 0);
+  }
+  return alike ? std::nullopt : best;
+}
+
 void Balancer::measure(Load& load, Duration took, Instant now) {
   auto latency = static_cast<float>(std::max(took, Duration(1us)).count());
   if (latency < load.latency) {  // a peak counts at once, what is better only by and by

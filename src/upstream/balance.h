@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/duration.h"
@@ -39,6 +40,9 @@ class Balancer {
   size_t pick(uint64_t& tried, Instant now);
   // There is one that is not in `tried` and could be reached lately: what pick() gives then.
   bool has_other(uint64_t tried, Instant now) const;
+  // Which one is favoured just now: with round_robin the next in turn, else the least loaded, which pick() takes whenever it draws it.
+  // Nothing: it is left to chance, several being alike, or none could be reached lately. Changes nothing.
+  std::optional<size_t> favours(Instant now) const;
 
   // What a call took until the answer's head, or until it failed.
   static void measure(Load& load, Duration took, Instant now);
@@ -52,6 +56,7 @@ class Balancer {
   size_t choose(uint64_t tried, Instant now);
   bool sits_out(const Load& load, Instant now);
   size_t next_in_turn();
+  std::optional<size_t> whose_turn(Instant now) const;
   size_t sample();
   bool fits(size_t index, uint64_t tried, Instant now) const;
   float cost(const Load& load, Instant now) const;

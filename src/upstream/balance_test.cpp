@@ -57,6 +57,45 @@ TEST(Balance, RoundRobinWithoutWeightsIsInTurn) {
   for (size_t i = 1; i < 30; ++i) EXPECT_EQ(loads.pick(), (first + i) % 3);
 }
 
+TEST(Balance, WhoIsFavouredIsWhoIsPickedNext) {
+  for (std::vector<uint32_t> weights : {std::vector<uint32_t>{1, 1, 1}, {3, 1, 2}}) {
+    Loads loads(Balance::round_robin, weights);
+    loads.loads[1]->unreachable = true;
+    for (size_t i = 0; i < 50; ++i) {
+      loads.loads[1]->avoided_until = i < 25 ? loads.now + 1s : loads.now;
+      std::optional<size_t> favoured = loads.balancer.favours(loads.now);
+      ASSERT_TRUE(favoured.has_value());
+      EXPECT_EQ(loads.balancer.favours(loads.now), favoured);  // asking changes nothing
+      EXPECT_EQ(loads.pick(), *favoured);
+    }
+  }
+}
+
+TEST(Balance, TheLeastLoadedIsFavouredAndAmongEqualsNobody) {
+  Loads least(Balance::least_request, {1, 1, 1});
+  EXPECT_FALSE(least.balancer.favours(least.now).has_value());
+  least.loads[0]->active = least.loads[2]->active = 1;
+  EXPECT_EQ(least.balancer.favours(least.now), 1u);
+  least.loads[1]->active = 2;
+  EXPECT_FALSE(least.balancer.favours(least.now).has_value());  // the first and the third are alike
+  least.loads[0]->unreachable = true;
+  least.loads[0]->avoided_until = least.now + 1s;
+  EXPECT_EQ(least.balancer.favours(least.now), 2u);
+
+  Loads soonest(Balance::peak_ewma, {1, 1});
+  Balancer::measure(*soonest.loads[0], 2ms, soonest.now);
+  Balancer::measure(*soonest.loads[1], 5ms, soonest.now);
+  EXPECT_EQ(soonest.balancer.favours(soonest.now), 0u);
+  soonest.loads[0]->active = 2;
+  soonest.loads[1]->active = 0;
+  EXPECT_EQ(soonest.balancer.favours(soonest.now), 1u);  // 6 ms against 5
+
+  Loads any(Balance::random, {1, 1});
+  any.loads[0]->active = 9;
+  EXPECT_FALSE(any.balancer.favours(any.now).has_value());
+  EXPECT_EQ(Loads(Balance::random, {1}).balancer.favours(any.now), 0u);
+}
+
 TEST(Balance, RoundRobinGivesExactlyTheWeightsAndSpreadsThem) {
   Loads loads(Balance::round_robin, {5, 1, 2});
   for (int round = 0; round < 100; ++round) {

@@ -213,12 +213,33 @@ Endpoint* Cluster::another(Endpoint& endpoint, Account& account, Request& reques
 
 Task<Response> Cluster::call(Request& request) {
   request.call.service = settings_.name;
-  if (published_->version() != version_) adopt_published();
-  if (settings_.health && settings_.health->version() != health_version_) adopt_health();
+  catch_up();
   if (asked_.empty()) return ready(nobody());
   if (request.exchange.deadline != never) pipeline::pass_on_deadline(request);
   if (settings_.protocol != config::Protocol::http1) return call_http2(request);
   return call_http1(request);
+}
+
+void Cluster::catch_up() {
+  if (published_->version() != version_) adopt_published();
+  if (settings_.health && settings_.health->version() != health_version_) adopt_health();
+}
+
+std::vector<Sight> Cluster::look() {
+  catch_up();
+  Instant now = Agenda::current().now();
+  std::optional<size_t> favourite = balancer_.favours(now);
+  std::vector<Sight> sights;
+  for (const std::unique_ptr<Endpoint>& endpoint : endpoints_) {
+    Sight& sight = sights.emplace_back(Sight{.endpoint = endpoint->text, .key = endpoint->key, .active = endpoint->active});
+    sight.latency = Duration(static_cast<int64_t>(endpoint->latency));
+    if (endpoint->latency > 0) sight.measured_ago = now - endpoint->measured;
+    sight.unreachable = endpoint->unreachable;
+    sight.asked = std::ranges::find(asked_, endpoint.get()) != asked_.end();
+    sight.coming = sight.asked && now - endpoint->warm_since < settings_.slow_start;
+    sight.favoured = favourite && asked_[*favourite] == endpoint.get();
+  }
+  return sights;
 }
 
 Response Cluster::nobody() const { return pipeline::deny(Code::no_endpoint, Side::upstream, "no healthy instances for " + settings_.name); }

@@ -34,6 +34,19 @@ struct Endpoint : Load {
   std::unique_ptr<Health::Seat> seat;                         // null: nobody looks at how it is
 };
 
+// An endpoint as one worker sees it just now.
+struct Sight {
+  std::string endpoint;      // its address
+  std::string key;           // key_of its instance
+  uint32_t active = 0;       // requests under way there
+  Duration latency{0};       // until the answer's head, by peak EWMA; 0: none has come yet
+  Duration measured_ago{0};  // when that was
+  bool unreachable = false;  // the last connection did not come about
+  bool asked = true;         // it may be chosen: it is well enough, and does not drain
+  bool coming = false;       // it has come lately and gets a part of its share (slow_start)
+  bool favoured = false;     // Balancer::favours
+};
+
 struct ClusterSettings {
   std::string name;
   config::Protocol protocol = config::Protocol::http1;
@@ -59,6 +72,8 @@ class Cluster final : public pipeline::Service {
   // Answers come as Response; failures of the upstream as 502, 503 or 504 with a fault.
   [[clang::coro_wrapper]] Task<pipeline::Response> call(pipeline::Request& request) override;
   const std::vector<std::unique_ptr<Endpoint>>& endpoints() const { return endpoints_; }
+  // How a request that comes now would find the endpoints, by index. Its own worker.
+  std::vector<Sight> look();
 
  private:
   class Account;
@@ -73,6 +88,8 @@ class Cluster final : public pipeline::Service {
   Endpoint* another(Endpoint& endpoint, Account& account, pipeline::Request& request, const Error& error, int missed);
   Task<Result<std::unique_ptr<http::ClientConnection>>> connect(Endpoint& endpoint, pipeline::Request& request);
   std::unique_ptr<http::ClientConnection> pooled(Endpoint& endpoint);
+  // What was published and found about health since the last look.
+  void catch_up();
   void adopt_published();
   void adopt_health();
   std::unique_ptr<Endpoint> make_endpoint(const Instance& instance) const;

@@ -84,6 +84,28 @@ TEST_P(Clusters, PeakEwmaLearnsFromAnswersFailuresAndSilence) {
   EXPECT_GE(cluster.endpoints()[2]->latency, 500e6F);
 }
 
+TEST_P(Clusters, ALookSaysWhoIsFavouredAndWhy) {
+  Cluster cluster(settings, addresses(), GetParam());
+  for (uint64_t i = 0; i < 2; ++i) {  // one at the first, one at the second
+    calls.emplace_back(std::make_unique<Call>(plan, peer, "GET"))->request.tried = 0b111 & ~(uint64_t{1} << i);
+    calls.back()->scope.spawn(Call::run, calls.back().get(), &cluster);
+  }
+  loop.run_for(20ms);
+  origins[0][0].say(answer);
+  loop.run_for(10ms);
+  std::vector<Sight> sights = cluster.look();
+  ASSERT_EQ(sights.size(), 3u);
+  EXPECT_EQ(sights[0].endpoint, cluster.endpoints()[0]->text);
+  EXPECT_NEAR(static_cast<double>(sights[0].latency.count()), 20e6, 2e6);
+  EXPECT_NEAR(static_cast<double>(sights[0].measured_ago.count()), 10e6, 2e6);
+  EXPECT_EQ(sights[1].active, 1u);
+  EXPECT_EQ(sights[2].latency, Duration{0});
+  EXPECT_TRUE(sights[2].favoured);  // nobody has asked it yet
+  EXPECT_FALSE(sights[0].favoured || sights[1].favoured);
+  EXPECT_EQ(active(cluster), 1u);
+  calls.clear();
+}
+
 TEST_P(Clusters, WhereNobodyAnswersAnotherIsAsked) {
   for (config::Balance balance : {config::Balance::round_robin, config::Balance::least_request, config::Balance::peak_ewma}) {
     settings.balance = balance;

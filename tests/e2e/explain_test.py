@@ -6,7 +6,7 @@ import os
 import unittest
 from xml.etree import ElementTree
 
-from gateway import GatewayTest, ok, run
+from gateway import GatewayTest, ok, run, until
 
 SHOP = """\
 version: 1
@@ -95,6 +95,37 @@ class Explain(Files):
         self.assertIn("flood: spent, one more in 1200s", said())
         self.assertIn(f"127.0.0.1:{origin.port} of localhost", said())
         self.assertIn("flood: 2 of 3 left", admin.get("/explain?listener=edge&url=/&format=text&from=192.0.2.9").body.decode())
+
+    def test_whom_a_running_gateway_favours_and_why(self):
+        quick = self.origin(ok("x"))
+        waiting = []
+        stuck = self.origin(script=lambda wire: (waiting.append(wire.request()), wire.rest()))
+        gateway = self.gateway(f"""
+            version: 1
+            listeners: {{edge: {{address: "127.0.0.1:0"}}}}
+            services:
+              shop: {{endpoints: ["{quick.address}", "{stuck.address}"], balance: least_request, breaker: {{failures: 5}}}}
+            routes: [{{match: {{path_prefix: /}}, to: shop}}]
+            admin: {{address: "127.0.0.1:0"}}
+        """, workers=1)
+        admin = self.client(gateway, "admin")
+
+        def said():
+            return admin.get("/explain?url=/&format=text").body.decode()
+        self.assertIn("endpoint left to chance: several are alike; least_request: of two drawn", said())
+        self.assertIn(f"{quick.address}, 0 under way, has answered nothing yet", said())
+        sent = 0
+        while not waiting:
+            self.client(gateway).send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            sent += 1
+            self.assertTrue(until(lambda: len(waiting) + len(quick.requests) == sent))
+        self.assertTrue(until(lambda: f"{quick.address}, 0 under way" in said()))
+        self.assertIn(f"endpoint {quick.address}; least_request", said())
+        self.assertRegex(said(), f"{stuck.address}, 1 under way, has answered nothing yet")
+        loads = {one["endpoint"]: one for one in admin.get("/explain?url=/").json()["services"][0]["loads"]}
+        self.assertEqual([(loads[of.address]["in_flight"], loads[of.address]["favoured"]) for of in (quick, stuck)], [(0, True), (1, False)])
+        self.assertEqual(admin.ask("POST /breakers/shop?state=open HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").status // 100, 2)
+        self.assertIn("endpoint none while the breaker is open: 503 breaker_open", said())
 
     def test_routes_and_diff(self):
         shop = self.write("shop.yaml", SHOP)
