@@ -5,6 +5,7 @@
 # Environment: PORTLOOM (the program; default build/release/portloom), PORTLOOM_IO (auto, io_uring, epoll).
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -32,9 +33,17 @@ def run(*arguments, **options):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that nobody listens on, and that the system gives to no connection meanwhile: below those it chooses itself."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+        first_chosen = int(file.read().split()[0])
+    while True:
+        port = random.randrange(10000, first_chosen) if first_chosen > 12000 else 0
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
 
 
 def until(condition, seconds=PATIENCE, pause=0.02):
