@@ -52,10 +52,10 @@ std::string favoured_text(const Sights& sights) {
   if (workers == 0) return {};
   if (without == workers) return "none may be asked: 503 no_endpoint";
   if (favourites.empty()) return "left to chance: several are alike";
-  std::string text;
+  std::string text;  // says nothing of workers where all agree
   for (const auto& [endpoint, count] : favourites) {
     text += (text.empty() ? "" : ", ") + endpoint;
-    if (workers > 1) text += " on " + std::to_string(count) + " of " + std::to_string(workers) + " workers";
+    if (count < workers) text += " on " + std::to_string(count) + " of " + std::to_string(workers) + " workers";
   }
   return text;
 }

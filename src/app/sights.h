@@ -15,7 +15,8 @@ namespace portloom::app {
 // One service's endpoints, by worker.
 using Sights = std::vector<std::vector<upstream::Sight>>;
 
-// "10.0.0.1:80 on 2 of 3 workers, 10.0.0.2:80 on 1"; "left to chance: several are alike"; "none may be asked". Empty: nobody knows.
+// "10.0.0.1:80", "10.0.0.1:80 on 2 of 3 workers, 10.0.0.2:80 on 1 of 3 workers"; "left to chance: several are alike"; "none may be asked".
+// Empty: nobody knows.
 std::string favoured_text(const Sights& sights);
 // Of the instance with this key, over all workers: ", 3 under way, answers in 1.2ms"; empty: no worker knows it.
 std::string load_text(const Sights& sights, const std::string& key);

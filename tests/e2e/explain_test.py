@@ -4,6 +4,7 @@
 import json
 import os
 import unittest
+from urllib.parse import urlencode
 from xml.etree import ElementTree
 
 from gateway import GatewayTest, ok, run, until
@@ -139,6 +140,91 @@ class Explain(Files):
         self.assertEqual(said.returncode, 0)
         self.assertIn("- edge /orders/{id}", said.stdout)
         self.assertIn("its requests are now taken by: /* to monolith", said.stdout)
+
+
+REASONS = """\
+version: 1
+listeners:
+  edge:
+    address: "127.0.0.1:0"
+    policies:
+      - cors: {origins: ["https://shop.example"], methods: [GET, POST]}
+      - ip_filter: {deny: ["203.0.113.0/24"]}
+      - rate_limit: {name: flood, requests: 1, per: 1h}
+      - authenticate: [{api_key: x-api-key}]
+  inside: {address: "127.0.0.1:0"}
+consumers: {acme: {groups: [partners]}}
+discovery: {registry: {address: "127.0.0.1:0"}}
+services:
+  shop: {endpoints: ["ORIGIN"]}
+  gone: {endpoints: ["127.0.0.1:1"], health: {kind: tcp, every: 1s, timeout: 500ms, failures: 1}}
+  nowhere: {registry: nobody}
+  resting: {endpoints: ["ORIGIN"], breaker: {failures: 5}}
+routes:
+  - listener: edge
+    routes:
+      - {match: {path_prefix: /shop}, to: shop}
+      - {match: {host: admin.shop.test, path: /host}, to: shop}
+      - {match: {path: /exact}, to: shop}
+      - {match: {method: GET, path: /method}, to: shop}
+      - {match: {path: /header, headers: {x-app: phone}}, to: shop}
+      - {match: {path: /query, query: {format: pdf}}, to: shop}
+      - {match: {path: /shop/window}, to: shop}
+      - {match: {path: /login}, skip: [authenticate], to: {response: {status: 204}}}
+      - {match: {path: /partners}, policies: [{authorize: {groups: [partners]}}], to: shop}
+      - {match: {path: /upload}, policies: [{body_limit: 1MiB}], to: shop}
+      - {match: {path: /old}, to: {redirect: "https://new.test/"}}
+      - {match: {path: /split}, to: {split: [{service: shop, share: 90%}, {service: resting, share: 10%}], by: headers.x-user}}
+      - {match: {path: /missing}, to: {service: shop, path: "/users/{query.id}"}}
+      - {match: {path: /nowhere}, to: nowhere}
+      - {match: {path: /gone}, to: gone}
+      - {match: {path: /resting}, to: resting}
+  - {listener: inside, match: {path: /inside}, to: shop}
+admin: {address: "127.0.0.1:0"}
+"""
+
+
+class Reasons(GatewayTest):
+    def test_every_reason_is_told(self):
+        origin = self.origin(ok("x"))
+        gateway = self.gateway(REASONS.replace("ORIGIN", origin.address))
+        admin = self.client(gateway, "admin")
+
+        def said(path, **more):
+            fields = {"listener": "edge", "format": "text", "url": "http://shop.test" + path, **more}
+            return admin.get("/explain?" + urlencode([(name.rstrip("_"), value) for name, value in fields.items()])).body.decode()
+        self.assertTrue(until(lambda: "unhealthy" in said("/gone")))
+        self.client(gateway).get("/login")  # spends the limit
+        self.assertEqual(admin.ask("POST /breakers/resting?state=open HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").status // 100, 2)
+        tried = r" .*rejected  .*"
+        for path, more, expected in (
+                ("/host", {}, tried + "host: its host is admin.shop.test"),
+                ("/other", {}, tried + "path: its path is /exact"),
+                ("/method", {"method": "POST"}, tried + "method: it takes GET"),
+                ("/header", {}, tried + "header: it wants the header x-app: phone"),
+                ("/query", {}, tried + "query: it wants the query parameter format: pdf"),
+                ("/shop/window", {}, tried + "outranked: it takes this request too: a whole path ranks before a prefix"),
+                ("/inside", {}, tried + "listener: it belongs to the listener inside"),
+                ("/nothing", {}, "outcome +404\n"),
+                ("/method", {"method": "DELETE"}, "outcome +405 with Allow: GET"),
+                ("/a%zz", {}, "refused with 400"),
+                ("/login", {}, "listener  authenticate.*skipped by the route"),
+                ("/login", {}, "outcome +204"),
+                ("/exact", {"from": "203.0.113.9"}, "client +203.0.113.9(.|\n)*listener  ip_filter: {deny: \\[\"203.0.113.0/24\"\\]}"),
+                ("/exact", {}, "listener  rate_limit.*flood: spent, one more in [0-9]+s"),
+                ("/exact", {"from": "192.0.2.1"}, "listener  rate_limit.*flood: 0 of 1 left"),
+                ("/exact", {}, "listener  authenticate: {?"),
+                ("/exact", {"method": "OPTIONS"}, "listener  cors: {origins"),
+                ("/partners", {}, "route +authorize: {groups: .partners.}"),
+                ("/upload", {"method": "POST"}, "route +body_limit: 1MiB"),
+                ("/old", {}, "outcome +308 to https://new.test/"),
+                ("/split", {"header": "X-User: u1"}, "outcome +to (shop|resting), by the header field \"x-user\": u1(.|\n)*not this request"),
+                ("/missing", {}, 'refused with 400: .*"id"'),
+                ("/nowhere", {}, "endpoint none: no instance is known, 503 no_endpoint"),
+                ("/gone", {}, "endpoint none may be asked: 503 no_endpoint(.|\n)*unhealthy"),
+                ("/resting", {}, "breaker: .*open(.|\n)*endpoint none while the breaker is open: 503 breaker_open")):
+            with self.subTest(path=path, **more):
+                self.assertRegex(said(path, **more), expected)
 
 
 COMPOSED = """\
