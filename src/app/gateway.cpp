@@ -157,7 +157,7 @@ Result<void> Gateway::start_workers() {
     if (!log) return std::unexpected(std::move(log.error()));
     log_ = std::move(*log);
   }
-  auto labels = metrics_->describe(blueprint_->snapshot->listeners, blueprint_->route_names, blueprint_->service_names);
+  auto labels = metrics_->describe(blueprint_->snapshot->listeners, route_names(*blueprint_), blueprint_->service_names);
   for (size_t i = 0; i < count; ++i) {
     Worker::Settings settings;
     settings.engine = settings_.engine;

@@ -67,6 +67,7 @@ Result<std::shared_ptr<const pipeline::RouteTable>> compile_routes(const config:
                                                                    const std::vector<std::string>& listeners) {
   std::vector<pipeline::Route> routes;
   std::vector<pipeline::Pattern> patterns;
+  routes.reserve(loaded.document->resolved.size());  // the table keeps them
   for (const config::ResolvedRoute& route : loaded.document->resolved) {
     auto index = static_cast<uint32_t>(routes.size());
     routes.push_back({.index = index,

@@ -228,6 +228,12 @@ class Builder {
 
 }  // namespace
 
+std::vector<std::string> route_names(const Blueprint& blueprint) {
+  std::vector<std::string> names;
+  for (const pipeline::Route& route : blueprint.snapshot->table->routes()) names.push_back(route.name);
+  return names;
+}
+
 config::Catalogue make_catalogue() {
   config::Catalogue catalogue;
   policy::add_policies(catalogue);
@@ -248,7 +254,6 @@ Result<std::shared_ptr<const Blueprint>> draw(config::Loaded loaded, Materials m
   Result<std::shared_ptr<const pipeline::RouteTable>> table = compile_routes(loaded, snapshot->listeners);
   if (!table) return std::unexpected(std::move(table.error()));
   snapshot->table = std::move(*table);
-  for (const pipeline::Route& route : snapshot->table->routes()) blueprint->route_names.push_back(route.name);
   for (const auto& [name, service] : loaded.document->services) {
     blueprint->service_names.push_back(name);
     if (service.breaker) blueprint->circuits[name] = around.breakers.keep(name, *service.breaker);

@@ -33,10 +33,12 @@ struct Blueprint {
   std::map<std::string, upstream::Checks::Service> checks;
   std::vector<io::Address> binds;  // by listener
   Materials materials;
-  std::vector<std::string> route_names;
   std::vector<std::string> service_names;
   std::vector<std::string> warnings;  // what did not go well and hinders nobody
 };
+
+// What logs and metrics call its routes, by index.
+std::vector<std::string> route_names(const Blueprint& blueprint);
 
 config::Catalogue make_catalogue();
 

@@ -72,7 +72,7 @@ Loaded finish(Value root, std::shared_ptr<data::Sources> sources, const Catalogu
     root = Value{};  // a large one is worth having back
     if (good && !problems.failed()) resolve(*document, *origins, problems);
     if (good && !problems.failed()) catalogue.review(*document, problems);
-    if (purpose == Purpose::run) document->routes = {};
+    if (purpose == Purpose::run) std::vector<Route>().swap(document->routes);  // `= {}` would keep the block: 46 MB of 100,000 routes
   }
   if (!problems.failed()) loaded.document = document;
   loaded.problems = problems.take();
