@@ -70,6 +70,18 @@ class Check(GatewayTest):
         more = self.file("services: {shop: {connect_timeout: 3s}}\n", "more.yaml")
         self.assertEqual(run("check", self.file(GOOD), more).returncode, 0)
 
+    def test_what_is_large_too_large_or_no_text(self):
+        path = os.path.join(self.folder(), "portloom.yaml")
+        for content, status, says in ((b"# " + b"x" * 10_000_000 + b"\n" + GOOD.encode(), 0, "^ok: "),
+                                      (b"# " + b"x" * 17_000_000 + b"\n" + GOOD.encode(), 1, ":1:1: error: the file is larger than 16 MiB"),
+                                      (GOOD.encode() + b"# caf\xe9\n", 1, "error: this byte belongs to no UTF-8 text"),
+                                      (GOOD.encode() + b"# \0\n", 1, "error: this byte belongs to no UTF-8 text")):
+            with open(path, "wb") as file:
+                file.write(content)
+            said = subprocess.run([PROGRAM, "check", path], capture_output=True, timeout=30)
+            self.assertEqual(said.returncode, status, said.stderr[:300])
+            self.assertRegex((said.stdout + said.stderr).decode(errors="replace"), says)
+
     def test_missing_file(self):
         result = run("check", "/nowhere/portloom.yaml")
         self.assertEqual(result.returncode, 1)
