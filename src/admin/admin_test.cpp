@@ -27,6 +27,7 @@ class Process final : public Control {
     return {};
   }
   void write_status(std::string& json) override { json += "{}"; }
+  void write_status_text(std::string& text) override { text += "portloom\n"; }
   void write_metrics(std::string& page) override { page += "up 1\n"; }
 
   std::string reason;

@@ -27,6 +27,8 @@ class Control {
   virtual Result<void> hold_breaker(std::string_view service, std::string_view state) = 0;
   // Appends one JSON object: admin/status.h writes it.
   virtual void write_status(std::string& json) = 0;
+  // The same for people, shorter.
+  virtual void write_status_text(std::string& text) = 0;
   // Appends the page in Prometheus's text format.
   virtual void write_metrics(std::string& page) = 0;
 };

@@ -36,7 +36,24 @@ Response answer_metrics(Control& control, const Request&) {
   return page(200, "text/plain; version=0.0.4; charset=utf-8", text);
 }
 
-Response answer_status(Control& control, const Request&) {
+// The value of a query parameter; empty: it is not there.
+std::string parameter(const Request& request, std::string_view wanted) {
+  std::string found;
+  http::for_each_parameter(request.query(), [&](std::string_view name, std::string_view value) {
+    if (name == wanted) found = http::form_decode(value);
+    return true;
+  });
+  return found;
+}
+
+Response answer_status(Control& control, const Request& request) {
+  std::string format = parameter(request, "format");
+  if (format == "text") {
+    std::string text;
+    control.write_status_text(text);
+    return page(200, plain, text);
+  }
+  if (!format.empty() && format != "json") return pipeline::deny(Code::bad_request, Side::client, "say format=json or format=text");
   std::string json;
   control.write_status(json);
   json += '\n';
@@ -63,11 +80,7 @@ Response answer_explain(Control& control, const Request& request) {
 constexpr std::string_view breakers = "/breakers/";  // and a service's name
 
 Response hold_breaker(Control& control, const Request& request) {
-  std::string state;
-  http::for_each_parameter(request.query(), [&](std::string_view name, std::string_view value) {
-    if (name == "state") state = http::form_decode(value);
-    return true;
-  });
+  std::string state = parameter(request, "state");
   Result<void> done = control.hold_breaker(request.path().substr(breakers.size()), state);
   if (!done) return pipeline::deny(std::move(done.error()));
   return page(200, plain, state + "\n");

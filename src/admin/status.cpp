@@ -1,6 +1,6 @@
 // admin/status.cpp
 //
-// GET /status as JSON, indented for people.
+// GET /status as JSON, indented, and as lines.
 #include "admin/status.h"
 
 #include "data/json.h"
@@ -59,6 +59,19 @@ void write_status(std::string& json, const Status& status, const std::vector<con
     writer.key(source->name()).raw(value);
   }
   writer.end_object();
+}
+
+void write_text(std::string& text, const Status& status, const std::vector<const pipeline::StatusSource*>& sources) {
+  text += "portloom " + status.version + ": " + status.state + ", up " +
+          format_duration(std::chrono::floor<std::chrono::seconds>(status.uptime)) + ", " + status.engine + ", " +
+          std::to_string(status.workers) + (status.workers == 1 ? " worker\n" : " workers\n");
+  text += "configuration " + status.config_hash + " of ";
+  append_time(text, status.config_loaded);
+  if (!status.reload_error.empty()) text += "; the last reload was refused";
+  text += '\n';
+  for (const Status::Listener& listener : status.listeners) text += "listener " + listener.name + ' ' + listener.address + '\n';
+  text += '\n';
+  for (const pipeline::StatusSource* source : sources) source->write_text(text);
 }
 
 }  // namespace portloom::admin

@@ -32,6 +32,9 @@ struct Status {
 // Appends one object; each source is a member under its name (services with their endpoints, the access log).
 void write_status(std::string& json, const Status& status, const std::vector<const pipeline::StatusSource*>& sources);
 
+// The same in lines for people: what it is, and what the sources have to say in words.
+void write_text(std::string& text, const Status& status, const std::vector<const pipeline::StatusSource*>& sources);
+
 // "2026-01-31T23:59:59Z", UTC.
 void append_time(std::string& to, WallTime time);
 

@@ -15,7 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "admin/status.h"
+#include "app/dependencies.h"
 
 namespace portloom::app {
 namespace {
@@ -115,6 +115,7 @@ int Gateway::run() {
   if (!settings_.files.empty()) scope_.spawn(watch_files, this);
   scope_.spawn(rotate_ticket_keys, this);
   scope_.spawn(watch_memory, this);
+  scope_.spawn(watch_availability, this);
   scope_.spawn(sweep_doors, this);
   directory_.start();
   breakers_.start(say);
@@ -157,7 +158,7 @@ Result<void> Gateway::start_workers() {
     if (!log) return std::unexpected(std::move(log.error()));
     log_ = std::move(*log);
   }
-  auto labels = metrics_->describe(blueprint_->snapshot->listeners, route_names(*blueprint_), blueprint_->service_names);
+  std::shared_ptr<const telemetry::Labels> labels = describe();
   for (size_t i = 0; i < count; ++i) {
     Worker::Settings settings;
     settings.engine = settings_.engine;
@@ -186,7 +187,7 @@ void Gateway::announce() {
   notify_service_manager("READY=1");
 }
 
-void Gateway::write_status(std::string& json) {
+admin::Status Gateway::status() {
   admin::Status status;
   status.version = PORTLOOM_VERSION;
   status.state = ready() ? "ready" : not_ready_reason();
@@ -198,13 +199,34 @@ void Gateway::write_status(std::string& json) {
   status.engine = workers_.front()->engine();
   status.workers = workers_.size();
   for (size_t i = 0; i < binds_.size(); ++i) status.listeners.push_back({blueprint_->snapshot->listeners[i], binds_[i].text()});
+  return status;
+}
+
+std::vector<const pipeline::StatusSource*> Gateway::status_sources() {
+  availability_.look(metrics_->delivered(), Agenda::current().now());
   std::vector<const pipeline::StatusSource*> sources;
   sources.push_back(&memory_);
   sources.push_back(&directory_);
   if (const pipeline::StatusSource* registry = discovery_.status()) sources.push_back(registry);
   sources.push_back(&breakers_);
   if (log_) sources.push_back(log_.get());
-  admin::write_status(json, status, sources);
+  sources.push_back(&availability_);
+  return sources;
+}
+
+void Gateway::write_status(std::string& json) { admin::write_status(json, status(), status_sources()); }
+void Gateway::write_status_text(std::string& text) { admin::write_text(text, status(), status_sources()); }
+
+// Of the blueprint in force.
+std::shared_ptr<const telemetry::Labels> Gateway::describe() {
+  telemetry::Dependencies dependencies = dependencies_of(*blueprint_->loaded.document);
+  auto labels = metrics_->describe(blueprint_->snapshot->listeners, route_names(*blueprint_), blueprint_->service_names, dependencies);
+  std::vector<telemetry::Dependencies::Route> counted;  // within the budget of labels
+  for (size_t i = 0; i < dependencies.routes.size(); ++i)
+    if (labels->routes[i].place != telemetry::Names::other) counted.push_back(std::move(dependencies.routes[i]));
+  dependencies.routes = std::move(counted);
+  availability_.use(std::move(dependencies));
+  return labels;
 }
 
 Result<std::string> Gateway::explain(std::string_view query) {
@@ -296,6 +318,13 @@ Task<void> Gateway::watch_memory(Gateway* self) {
     if (now > before) say("portloom: memory: " + self->memory_.text() + " is in use: idle connections are closed, new requests get 503");
     if (now == server::Memory::plenty && before != now) say("portloom: memory: " + self->memory_.text() + " is in use: serving again");
     co_await sleep_for(self->memory_.pause());
+  }
+}
+
+Task<void> Gateway::watch_availability(Gateway* self) {
+  while (true) {
+    self->availability_.look(self->metrics_->delivered(), Agenda::current().now());
+    co_await sleep_for(telemetry::Availability::step);
   }
 }
 

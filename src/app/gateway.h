@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "admin/control.h"
+#include "admin/status.h"
 #include "app/discovery.h"
 #include "app/door.h"
 #include "app/inspection.h"
@@ -18,6 +19,7 @@
 #include "app/wiring.h"
 #include "app/worker.h"
 #include "async/scope.h"
+#include "telemetry/availability.h"
 #include "telemetry/log_writer.h"
 #include "telemetry/metrics.h"
 #include "upstream/directory.h"
@@ -49,8 +51,11 @@ class Gateway final : public admin::Control {
   Result<std::string> explain(std::string_view query) override;
   Result<void> hold_breaker(std::string_view service, std::string_view state) override;
   void write_status(std::string& json) override;
+  void write_status_text(std::string& text) override;
   void write_metrics(std::string& page) override {
     metrics_->render(page);
+    availability_.look(metrics_->delivered(), Agenda::current().now());
+    availability_.write_metrics(page);
     memory_.write_metrics(page);
     directory_.write_metrics(page);
     if (const pipeline::StatusSource* registry = discovery_.status()) registry->write_metrics(page);
@@ -70,6 +75,12 @@ class Gateway final : public admin::Control {
   static Task<void> end(Gateway* self);
   static Task<void> rotate_ticket_keys(Gateway* self);
   static Task<void> watch_memory(Gateway* self);
+  static Task<void> watch_availability(Gateway* self);
+  // Gives the blueprint in force its places in the metrics.
+  std::shared_ptr<const telemetry::Labels> describe();
+  // What is told of the process, and who tells the rest.
+  admin::Status status();
+  std::vector<const pipeline::StatusSource*> status_sources();
   void use_limits(const config::Limits& limits);
   void watch_signals();
   void on_signal(int signal);
@@ -104,6 +115,7 @@ class Gateway final : public admin::Control {
   server::Admission admission_{{}};
   MemoryWatch memory_;
   std::unique_ptr<telemetry::Metrics> metrics_;
+  telemetry::Availability availability_;
   std::unique_ptr<telemetry::LogWriter> log_;
   std::unique_ptr<io::Loop> loop_;
   std::vector<io::Address> binds_;  // by listener, as bound

@@ -181,7 +181,7 @@ Result<void> Gateway::reload() {
   blueprint_ = std::move(*drawn);
   use_endpoints(std::move(*resolver));
   discovery_.take(resolver_);
-  auto labels = metrics_->describe(blueprint_->snapshot->listeners, route_names(*blueprint_), blueprint_->service_names);
+  std::shared_ptr<const telemetry::Labels> labels = describe();
   use_limits(next.limits);
   states_.forget_unused();  // what the reload before this one left behind
   for (auto& worker : workers_) worker->adopt({blueprint_, ports, labels, log_.get()}, states_);

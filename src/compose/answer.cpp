@@ -173,6 +173,7 @@ std::vector<Bytes> Execution::pieces(bool degraded) const {
 Response Execution::answer() {
   bool degraded = is_degraded();
   if (degraded) note(false);
+  if (degraded) request_.call.degraded = true;
   if (around_ == nullptr) request_.exchange.record.failed_service = {};  // a composition inside has failed, and another stood in
   Response response(200);
   add_fields(response, degraded);

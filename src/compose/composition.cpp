@@ -86,6 +86,7 @@ Composition::Composition(const config::Composition& written, const std::string& 
 }
 
 Task<pipeline::Response> Composition::call(pipeline::Request& request) {
+  request.call.ran = name_;
   Asked asked;
   if (of_body_ && request.results == nullptr) {  // inside another it was read already
     std::optional<pipeline::Response> refused = co_await asked.read(request, *of_body_);

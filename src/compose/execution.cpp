@@ -19,6 +19,7 @@ using pipeline::Fork;
 using pipeline::Input;
 using pipeline::Request;
 using pipeline::Response;
+using Verdict = pipeline::Record::Verdict;
 
 namespace {
 
@@ -28,10 +29,18 @@ constexpr Duration margin = 10ms;
 Failure unreachable(const Error& error) {
   bool late = error.code == Code::upstream_timeout || error.code == Code::connect_timeout || error.code == Code::request_timeout;
   Failure::Kind kind = error.code == Code::breaker_open ? Failure::Kind::breaker_open : Failure::Kind::unreachable;
-  return {late ? Failure::Kind::timeout : kind, error.code, 0, error.detail};
+  return {late ? Failure::Kind::timeout : kind, error.code, 0, error.detail, error.side};
 }
 Failure late() { return {Failure::Kind::timeout, Code::upstream_timeout, 0, "no answer in time"}; }
 Failure input(std::string detail) { return {Failure::Kind::input, Code::missing_input, 0, std::move(detail)}; }
+
+// What the service has to do with it.
+Verdict verdict_of(const std::optional<Failure>& failure) {
+  if (!failure) return Verdict::delivered;
+  bool excused = failure->kind == Failure::Kind::input || failure->side != Side::upstream ||
+                 (failure->kind == Failure::Kind::status && failure->status < 500);
+  return excused ? Verdict::excused : Verdict::failed;
+}
 
 // Is one of these directives there?
 bool says(std::string_view field, std::string_view directive) {
@@ -185,9 +194,16 @@ Task<std::optional<Failure>> Execution::attempt(size_t index, const Target& targ
   }
   fork.request.deadline = deadline;
   Outcome& outcome = outcomes_[index];
+  pipeline::Record::Call& line = fork.request.call;
+  if (&target == &call.target) {
+    line.part = call.name;
+    line.part_of = composition_.name();
+  }
   if (call.kept && &target == &call.target) outcome.question = question_of(fork.request, json);
   Task<std::optional<Failure>> asking = ask(index, target, fork);
   std::optional<std::optional<Failure>> failure = co_await before(deadline, asking);
+  line.verdict = failure ? verdict_of(*failure) : Verdict::failed;
+  if (line.degraded) request_.call.degraded = true;
   if (!failure) co_return late();
   if (!*failure && call.kept && &target == &call.target && !outcome.never_kept)
     call.kept->keep(outcome.question, outcome.json, request_.exchange.now());

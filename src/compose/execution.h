@@ -25,6 +25,7 @@ struct Failure {
   Code code = Code::upstream_timeout;
   uint16_t status = 0;  // that the service answered with; 0: it did not
   std::string detail;   // for people
+  Side side = Side::upstream;
 };
 std::string_view name_of(Failure::Kind kind);  // "timeout", "not_json": as `failures` says it
 

@@ -26,6 +26,7 @@ struct Around {
   Match match;
   std::vector<PolicyPart> policies;
   std::vector<std::string> skip;
+  std::optional<Objective> objective;
 };
 
 class Resolver {
@@ -253,6 +254,7 @@ class Resolver {
     own.policies.insert(own.policies.end(), route.policies.begin(), route.policies.end());
     own.skip = around.skip;
     own.skip.insert(own.skip.end(), route.skip.begin(), route.skip.end());
+    own.objective = route.objective ? route.objective : around.objective;
     return own;
   }
 
@@ -322,6 +324,7 @@ class Resolver {
     }
     made.policies.insert(made.policies.end(), written.begin(), written.end());
     made.skip = std::move(own.skip);
+    if (own.objective) made.latency = own.objective->latency;
     made.to = route.to;
     made.at = route.at;
     made.path = path;

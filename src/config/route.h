@@ -42,6 +42,15 @@ struct Match {
   bool has_path() const { return !path.empty() || !path_prefix.empty() || !path_regex.empty(); }
 };
 
+// What a route's answers are to be measured by (docs/availability.md); nothing is refused or cut because of it.
+struct Objective {
+  Duration latency{};
+  void visit(this auto& self, auto& field) {
+    using namespace data::rules;
+    field("latency", self.latency, required, at_least(Duration(1ms)), "An answer is in time when its last byte is sent within this.");
+  }
+};
+
 // A route, or a group of routes when it has `routes` in place of `to`. Read resolved_routes() of the Document instead.
 struct Route {
   std::string name;
@@ -49,6 +58,7 @@ struct Route {
   Match match;
   std::vector<PolicyPart> policies;
   std::vector<std::string> skip;
+  std::optional<Objective> objective;
   DestinationPart to;
   std::vector<Route> routes;
   Position at;
@@ -60,8 +70,9 @@ struct Route {
     field("match", self.match, "Which requests it takes. Who wins does not depend on the order of routes.");
     field("policies", self.policies, "Run after the listener's and the group's, in this order.");
     field("skip", self.skip, "Policies of its listener that it does without, by kind or name.");
+    field("objective", self.objective, "What counts as good: a share of answers in /status and metrics. A group's holds for its routes.");
     field("to", self.to, "Where its requests go.");
-    field("routes", self.routes, "A group: these routes, which have its listener, match, policies and skip.");
+    field("routes", self.routes, "A group: these routes, which have its listener, match, policies, skip and objective.");
   }
   void check(data::Checker& checker) const;
 };
@@ -89,6 +100,7 @@ struct ResolvedRoute {
   std::vector<Part> listener_policies;  // the listener's, without what the route skips
   std::vector<Part> policies;           // defaults, group, route: outermost first
   std::vector<std::string> skip;
+  Duration latency{};  // the objective's; 0: it has none
   Part to;
   Position at;
   std::string path;  // in the document: "routes[0].routes[2]"

@@ -39,7 +39,8 @@ class StatusSource {
  public:
   virtual ~StatusSource() = default;
   virtual std::string_view name() const = 0;
-  virtual void write_status(std::string& json) const = 0;   // one JSON value
+  virtual void write_status(std::string& json) const = 0;  // one JSON value
+  virtual void write_text(std::string& /*text*/) const {}  // the same for people, lines with a blank one behind them; none: they do without
   virtual void write_metrics(std::string& page) const = 0;  // Prometheus text
 };
 

@@ -18,13 +18,21 @@
 namespace portloom::pipeline {
 
 struct Record {
+  // What became of a call, for whoever asks how much a service delivers: `excused` speaks for nobody and against nobody (4xx, a client
+  // that left, a bound of ours).
+  enum class Verdict : uint8_t { unknown, delivered, failed, excused };
   // One call to a service; a request has one, a composition several.
   struct Call {
     std::string_view service;   // the plan's
     std::string_view endpoint;  // "10.0.0.1:8080"
     Bytes endpoint_text;        // what `endpoint` points to, where the endpoint may go before the record is written
     uint32_t attempts = 0;
-    bool answered = false;  // a response head came
+    bool answered = false;     // a response head came
+    bool degraded = false;     // a composition has answered it, without the results of some of its own calls
+    Verdict verdict{};         // of a call that a composition has made
+    std::string_view ran;      // the composition that it went to; empty: to a service
+    std::string_view part;     // as which call it was made by a composition; empty: by none, or in place of a call that had failed
+    std::string_view part_of;  // and the composition's name
     Duration queue{0};
     Duration connect{0};
     Duration first_byte{0};

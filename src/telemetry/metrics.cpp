@@ -66,7 +66,8 @@ MetricsShard::MetricsShard(size_t routes_max)
     : routes_max_(routes_max),
       labels_(std::make_shared<Labels>()),
       listeners_(std::make_unique<Published<ListenerCell*>[]>(listeners_max + 2)),
-      services_(std::make_unique<Published<ServiceCell*>[]>(services_max + 2)) {}
+      services_(std::make_unique<Published<ServiceCell*>[]>(services_max + 2)),
+      compositions_(std::make_unique<Published<CompositionDelivery*>[]>(compositions_max + 2)) {}
 
 void MetricsShard::use(std::shared_ptr<const Labels> labels) {
   labels_ = std::move(labels);
@@ -83,6 +84,10 @@ void MetricsShard::use(std::shared_ptr<const Labels> labels) {
   for (uint32_t place : labels_->free_services) {
     services_[place].store(nullptr);
     owned_services_.erase(place);
+  }
+  for (uint32_t place : labels_->free_compositions) {
+    compositions_[place].store(nullptr);
+    owned_compositions_.erase(place);
   }
 }
 
@@ -117,8 +122,20 @@ MetricsShard::ServiceCell& MetricsShard::service_cell(std::string_view service) 
   return *cell;
 }
 
-void MetricsShard::count_call(ServiceCell& cell, const pipeline::Record::Call& call, std::string_view outcome) {
+CompositionDelivery* MetricsShard::composition_cell(std::string_view composition) {
+  uint32_t place = place_in(labels_->composition_places, composition);
+  if (place == Names::other) return nullptr;
+  CompositionDelivery* cell = compositions_[place].own();
+  if (cell == nullptr) [[unlikely]] {
+    cell = (owned_compositions_[place] = std::make_unique<CompositionDelivery>()).get();
+    compositions_[place].store(cell);
+  }
+  return cell;
+}
+
+void MetricsShard::count_call(ServiceCell& cell, const pipeline::Record::Call& call, std::string_view outcome, Verdict verdict) {
   cell.outcomes.add(outcome, 0);
+  cell.delivery.count(verdict);
   if (call.answered) cell.first_byte.record(call.first_byte);
 }
 
@@ -130,8 +147,27 @@ void MetricsShard::count_degraded(RouteCell& cell, std::string_view calls) {
   }
 }
 
+// How the compositions did that had a part in it, and how often each made its calls.
+void MetricsShard::count_compositions(const pipeline::Record& record, Verdict whole) {
+  if (whole == Verdict::excused) return;
+  if (CompositionDelivery* cell = composition_cell(record.call.ran)) cell->count(whole, record.degraded);
+  for (const auto& call : record.subcalls) {
+    if (!call->ran.empty())
+      if (CompositionDelivery* cell = composition_cell(call->ran)) cell->count(call->verdict, call->degraded);
+    if (!call->part.empty())
+      if (CompositionDelivery* cell = composition_cell(call->part_of)) cell->made.add(call->part, 0);
+  }
+}
+
+Duration MetricsShard::objective_of(const pipeline::Record& record) const {
+  size_t index = record.route_index;
+  return index < labels_->routes.size() && labels_->routes[index].name == record.route ? labels_->routes[index].latency : Duration{};
+}
+
 void MetricsShard::write(const pipeline::Record& record) {
   RouteCell& cell = route_cell(record);
+  Verdict whole = verdict_of(record);
+  cell.delivery.count(record, whole, objective_of(record));
   cell.requests.add(record.call.service, record.status == 0 ? 499 : record.status);
   cell.duration.record(record.duration);
   if (!record.call.service.empty()) {
@@ -139,10 +175,11 @@ void MetricsShard::write(const pipeline::Record& record) {
       cell.destination = &service_cell(record.call.service);
       cell.service = record.call.service;
     }
-    count_call(*cell.destination, record.call, outcome_of(record));
+    count_call(*cell.destination, record.call, outcome_of(record), verdict_of_service(record, whole));
   }
   for (const auto& call : record.subcalls)
-    if (!call->service.empty()) count_call(service_cell(call->service), *call, call->answered ? "answered" : "failed");
+    if (!call->service.empty()) count_call(service_cell(call->service), *call, call->answered ? "answered" : "failed", call->verdict);
+  if (!record.call.ran.empty()) count_compositions(record, whole);
   if (!record.policy.empty()) cell.verdicts.add(record.policy, record.fault ? verdict_of(record.fault->code) : verdict_answered);
   if (!record.dry_run.empty()) cell.verdicts.add(record.dry_run_policy, verdict_dry_run);
   if (record.degraded) count_degraded(cell, record.failed_services);
@@ -164,21 +201,54 @@ Metrics::Metrics(size_t workers, size_t routes_max) : routes_max_(routes_max) {
 }
 
 std::shared_ptr<const Labels> Metrics::describe(const std::vector<std::string>& listeners, const std::vector<std::string>& routes,
-                                                const std::vector<std::string>& services) {
+                                                const std::vector<std::string>& services, const Dependencies& dependencies) {
+  std::vector<std::string> compositions;
+  for (const Dependencies::Composition& composition : dependencies.compositions) compositions.push_back(composition.name);
   auto labels = std::make_shared<Labels>();
   places_.with([&](Places& places) {
     places.open_listeners = {listeners.begin(), listeners.end()};
     labels->free_routes = places.routes.keep_only(routes);
     labels->free_services = places.services.keep_only(services);
+    labels->free_compositions = places.compositions.keep_only(compositions);
     for (const std::string& name : listeners)
       labels->listeners.push_back({name, places.listeners.place_of(name, MetricsShard::listeners_max)});
-    for (const std::string& name : routes) labels->routes.push_back({name, places.routes.place_of(name, routes_max_)});
+    for (size_t i = 0; i < routes.size(); ++i) {
+      Duration latency = i < dependencies.routes.size() ? dependencies.routes[i].latency : Duration{};
+      labels->routes.push_back({routes[i], places.routes.place_of(routes[i], routes_max_), latency});
+    }
     for (const std::string& name : services) places.services.place_of(name, MetricsShard::services_max);
+    for (const std::string& name : compositions) places.compositions.place_of(name, MetricsShard::compositions_max);
     labels->listener_places = places.listeners.places;
     labels->route_places = places.routes.places;
     labels->service_places = places.services.places;
+    labels->composition_places = places.compositions.places;
   });
   return labels;
+}
+
+Delivered Metrics::delivered() const {
+  Places places = places_.with([](const Places& current) { return current; });
+  Delivered all;
+  auto each_name = [](const Names& names, auto use) {
+    for (uint32_t place = Names::other + 1; place < names.texts.size(); ++place)
+      if (!names.texts[place].empty()) use(names.texts[place], place);
+  };
+  for (const auto& shard : shards_) {
+    for (size_t listener = 0; listener < places.listeners.texts.size(); ++listener) {
+      const MetricsShard::ListenerCell* door = shard->listeners_[listener].load();
+      if (door == nullptr) continue;
+      each_name(places.routes, [&](const std::string& name, uint32_t place) {
+        if (const MetricsShard::RouteCell* cell = door->routes[place].load()) cell->delivery.add_to(all.routes[name]);
+      });
+    }
+    each_name(places.services, [&](const std::string& name, uint32_t place) {
+      if (const MetricsShard::ServiceCell* cell = shard->services_[place].load()) cell->delivery.add_to(all.services[name]);
+    });
+    each_name(places.compositions, [&](const std::string& name, uint32_t place) {
+      if (const CompositionDelivery* cell = shard->compositions_[place].load()) cell->add_to(all.compositions[name]);
+    });
+  }
+  return all;
 }
 
 void Metrics::config_loaded(std::string hash, WallTime when) {

@@ -16,6 +16,8 @@
 #include "base/counters.h"
 #include "base/duration.h"
 #include "pipeline/ports.h"
+#include "telemetry/delivery.h"
+#include "telemetry/dependencies.h"
 #include "telemetry/tally.h"
 
 namespace portloom::telemetry {
@@ -32,15 +34,18 @@ struct Labels {
   struct Label {
     std::string name;
     uint32_t place = 0;
+    Duration latency{};  // a route's objective
   };
   std::vector<Label> listeners;  // by index
   std::vector<Label> routes;     // by index
   std::map<std::string, uint32_t, std::less<>> listener_places;
   std::map<std::string, uint32_t, std::less<>> route_places;
   std::map<std::string, uint32_t, std::less<>> service_places;
+  std::map<std::string, uint32_t, std::less<>> composition_places;
   // Places whose names are no more: each worker empties them before it counts by these labels.
   std::vector<uint32_t> free_routes;
   std::vector<uint32_t> free_services;
+  std::vector<uint32_t> free_compositions;
 };
 
 // Names in the order of their places. Place 0 is "", place 1 "other".
@@ -59,6 +64,7 @@ class MetricsShard final : public pipeline::RecordSink, public pipeline::Gauges 
  public:
   static constexpr size_t listeners_max = 64;
   static constexpr size_t services_max = 4096;
+  static constexpr size_t compositions_max = 4096;
 
   // The worker, while nobody renders (the control thread, which does, waits for it). From now on records are those of this
   // snapshot; late ones of an older snapshot are found by their names, or count as "other" where the name is no more.
@@ -74,12 +80,14 @@ class MetricsShard final : public pipeline::RecordSink, public pipeline::Gauges 
   struct ServiceCell {
     Tally outcomes;  // by outcome
     Histogram first_byte;
+    ServiceDelivery delivery;
   };
   struct RouteCell {
     Tally requests;  // by service and status
     Tally verdicts;  // by policy and reason
     Tally degraded;  // by call
     Histogram duration;
+    RouteDelivery delivery;
     std::string service;  // the last one that it led to, and its place
     ServiceCell* destination = nullptr;
   };
@@ -96,7 +104,10 @@ class MetricsShard final : public pipeline::RecordSink, public pipeline::Gauges 
   ListenerCell& listener_cell_of(std::string_view listener);
   RouteCell& route_cell(const pipeline::Record& record);
   ServiceCell& service_cell(std::string_view service);
-  static void count_call(ServiceCell& cell, const pipeline::Record::Call& call, std::string_view outcome);
+  CompositionDelivery* composition_cell(std::string_view composition);  // null: it is no more
+  static void count_call(ServiceCell& cell, const pipeline::Record::Call& call, std::string_view outcome, Verdict verdict);
+  void count_compositions(const pipeline::Record& record, Verdict whole);
+  Duration objective_of(const pipeline::Record& record) const;
   static void count_degraded(RouteCell& cell, std::string_view calls);
 
   size_t routes_max_;
@@ -105,6 +116,8 @@ class MetricsShard final : public pipeline::RecordSink, public pipeline::Gauges 
   std::vector<std::unique_ptr<ListenerCell>> owned_listeners_;
   std::unique_ptr<Published<ServiceCell*>[]> services_;              // by service place
   std::map<uint32_t, std::unique_ptr<ServiceCell>> owned_services_;  // by service place
+  std::unique_ptr<Published<CompositionDelivery*>[]> compositions_;  // by composition place
+  std::map<uint32_t, std::unique_ptr<CompositionDelivery>> owned_compositions_;
 };
 
 class Metrics {
@@ -114,13 +127,15 @@ class Metrics {
 
   MetricsShard& shard(size_t worker) { return *shards_[worker]; }
   // The thread that renders, once per snapshot; then shard.use() on each worker before the next call of either. Names by
-  // index; services in any order.
+  // index; services in any order. `dependencies`: its routes by the same index, or none.
   std::shared_ptr<const Labels> describe(const std::vector<std::string>& listeners, const std::vector<std::string>& routes,
-                                         const std::vector<std::string>& services);
+                                         const std::vector<std::string>& services, const Dependencies& dependencies = {});
   // Any thread.
   void config_loaded(std::string hash, WallTime when);
   void config_refused();
 
+  // What was counted, by name; of names over a budget nothing. Who renders.
+  Delivered delivered() const;
   // Appends the page. StatusSources (endpoints, breakers, the log) add theirs behind it.
   void render(std::string& page) const;
 
@@ -136,6 +151,7 @@ class Metrics {
     Names listeners;
     Names routes;
     Names services;
+    Names compositions;
     std::set<std::string, std::less<>> open_listeners;  // of the snapshot in force: shown from the start
   };
   struct RouteTotal;
