@@ -4,6 +4,8 @@
 // safe to send twice (RFC 9110 §9.2.2), carries an Idempotency-Key or was never sent; within the deadline, and within a
 // budget, so that retries never multiply the load on a service in trouble. The budget belongs to one place on one worker, and is
 // kept over reloads: an instance that dies just after one takes many requests with it at once.
+// Several gateways behind each other do not multiply: one that has tried in vain says so to the one that asked it (attempts_field), which
+// then passes the answer on; and what is sent again says that too (attempt_field), so that nobody further in repeats it once more.
 #include <algorithm>
 #include <array>
 #include <memory>
@@ -33,6 +35,20 @@ std::vector<data::Choice> choices_of(Cause) {
           {"unavailable", Cause::unavailable},
           {"timeout", Cause::timeout},
           {"gateway_error", Cause::gateway_error}};
+}
+
+// Of a request that is not the first attempt: which one it is.
+constexpr std::string_view attempt_field = "Portloom-Attempt";
+// Of an answer of which another attempt would have been made, could it be: how many were. Between gateways alone.
+constexpr std::string_view attempts_field = "Portloom-Attempts";
+
+// Does another gateway ask us? Each adds itself to Via (RFC 9110 §7.6.3), and so have we.
+bool is_from_gateway(const Request& request) {
+  int gateways = 0;
+  request.headers.for_each(http::Name::via, [&](std::string_view value) {
+    for (size_t at = value.find("portloom"); at != value.npos; at = value.find("portloom", at + 1)) ++gateways;
+  });
+  return gateways > 1;
 }
 
 std::optional<Cause> cause_of(const Error& fault) {
@@ -152,9 +168,16 @@ struct Retry final : pipeline::Policy {
     std::optional<Response> response;
     for (uint32_t attempt = 1;; ++attempt) {
       response.emplace(co_await once(request, next));
-      if (attempt == config_.attempts || !request.repeatable) break;
       std::optional<Cause> cause = wanted(*response);
-      if (!cause || !(is_repeatable(request) || sent_nothing(*response)) || !body.is_there(request, *response)) break;
+      if (!cause) break;
+      bool tried_further_in = response->headers.find(attempts_field).has_value();
+      if (is_from_gateway(request))
+        response->headers.set(attempts_field, std::to_string(attempt));
+      else
+        response->headers.remove(attempts_field);
+      bool again_further_out = attempt == 1 && request.headers.find(attempt_field).has_value();
+      if (attempt == config_.attempts || !request.repeatable || tried_further_in || again_further_out) break;
+      if (!(is_repeatable(request) || sent_nothing(*response)) || !body.is_there(request, *response)) break;
       std::optional<Duration> wait = wait_before(attempt + 1, *cause, *response);
       Instant now = request.exchange.now();
       if (!wait || *wait > config_.wait_max || now + *wait >= request.deadline || !budget_->spend(now)) break;
@@ -163,12 +186,19 @@ struct Retry final : pipeline::Policy {
       request.call.answered = false;
       if (*wait > Duration{}) co_await sleep_until(now + *wait);
       body.give(request);
+      tell_attempt(request, attempt + 1);
     }
     co_return std::move(*response);
   }
   [[clang::coro_wrapper]] Task<Response> once(Request& request, Next next) {
     if (attempt_timeout_ != nullptr) return attempt_timeout_->call(request, next);
     return next(request);
+  }
+
+  // gRPC has a field of its own for it (gRFC A6).
+  static void tell_attempt(Request& request, uint32_t attempt) {
+    request.headers.set(attempt_field, std::to_string(attempt));
+    if (request.exchange.grpc) request.headers.set("grpc-previous-rpc-attempts", std::to_string(attempt - 1));
   }
 
   // The request's body, for as many attempts as there will be.
@@ -217,9 +247,18 @@ struct Retry final : pipeline::Policy {
       return cause && has(*cause) ? cause : std::nullopt;
     }
     uint16_t status = response.status;
+    if (std::optional<std::string_view> grpc = response.headers.find(http::Name::grpc_status); grpc && trim(*grpc) != "0")
+      return cause_of_grpc(trim(*grpc));
     if (status == 503 && has(Cause::unavailable)) return Cause::unavailable;
     if ((status == 502 || status == 503 || status == 504) && has(Cause::gateway_error)) return Cause::gateway_error;
     if (std::find(config_.statuses.begin(), config_.statuses.end(), status) != config_.statuses.end()) return Cause::status;
+    return std::nullopt;
+  }
+
+  // A gRPC service that fails before it has a message says it in the head ("Trailers-Only"): UNAVAILABLE and DEADLINE_EXCEEDED.
+  std::optional<Cause> cause_of_grpc(std::string_view status) const {
+    if (status == "14" && has(Cause::unavailable)) return Cause::unavailable;
+    if ((status == "14" || status == "4") && has(Cause::gateway_error)) return Cause::gateway_error;
     return std::nullopt;
   }
 
@@ -229,6 +268,11 @@ struct Retry final : pipeline::Policy {
     if (cause == Cause::refused && attempt == 2) return Duration{};
     Duration most = std::min(config_.wait_max, config_.wait * (1 << (attempt - 2)));
     Duration wait(random_.below(static_cast<uint64_t>(most.count())));
+    if (std::optional<std::string_view> pushback = response.headers.find("grpc-retry-pushback-ms")) {  // gRFC A6: exactly then
+      std::optional<uint64_t> milliseconds = parse_number(trim(*pushback));
+      if (!milliseconds || *milliseconds > 3'600'000) return std::nullopt;  // below 0: not at all
+      return Duration(1ms) * static_cast<int64_t>(*milliseconds);
+    }
     std::optional<std::string_view> after = response.headers.find(http::Name::retry_after);
     if (!after || response.fault) return wait;
     std::optional<uint64_t> seconds = parse_number(trim(*after));

@@ -319,6 +319,80 @@ TEST(Retry, TheBudgetOutlivesAReload) {
   }
 }
 
+// Of several gateways behind each other.
+
+TEST(Retry, WhatHasBeenTriedFurtherInIsNotTriedAgain) {
+  Bench bench("[{retry: {attempts: 3, causes: [unavailable]}}]");
+  bench.service.script = {busy, busy, busy};
+  bench.service.fields.add("Portloom-Attempts", "3");
+  Bench::Call call(bench);
+  pipeline::Response answer = bench.answer(call);
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(bench.service.seen.size(), 1u);
+  EXPECT_FALSE(answer.headers.find("Portloom-Attempts").has_value());  // a client has no use for it
+}
+
+TEST(Retry, WhoHasTriedInVainTellsTheGatewayThatAsked) {
+  Bench bench("[{retry: {attempts: 3, causes: [unavailable]}}]");
+  bench.service.script = {busy, busy, busy};
+  Bench::Call call(bench);
+  call.request.headers.add("Via", "1.1 portloom, 1.1 portloom");
+  EXPECT_EQ(bench.answer(call).headers.find("Portloom-Attempts"), "3");
+  EXPECT_EQ(bench.service.seen.size(), 3u);
+  bench.service.script = {broken};  // not a cause here: nothing was tried, and nothing is said
+  Bench::Call other(bench);
+  other.request.headers.add("Via", "1.1 portloom, 1.1 portloom");
+  EXPECT_FALSE(bench.answer(other).headers.find("Portloom-Attempts").has_value());
+}
+
+TEST(Retry, AnAttemptSaysWhichOneItIsAndIsNotMultipliedFurtherIn) {
+  Bench bench("[{retry: {attempts: 3, causes: [unavailable]}}]");
+  bench.service.script = {busy, busy};
+  Bench::Call call(bench);
+  EXPECT_EQ(bench.answer(call).status, 200);
+  ASSERT_EQ(bench.service.seen.size(), 3u);
+  EXPECT_FALSE(bench.service.seen[0].headers.find("Portloom-Attempt").has_value());
+  EXPECT_EQ(bench.service.seen[1].headers.find("Portloom-Attempt"), "2");
+  EXPECT_EQ(bench.service.seen[2].headers.find("Portloom-Attempt"), "3");
+  bench.service.script = {busy};
+  bench.service.seen.clear();
+  Bench::Call again(bench);
+  again.request.headers.add("Portloom-Attempt", "2");
+  EXPECT_EQ(bench.answer(again).status, 503);
+  EXPECT_EQ(bench.service.seen.size(), 1u);
+}
+
+TEST(Retry, AGrpcStatusInTheHeadIsACause) {
+  Bench bench("[{retry: {attempts: 2, causes: [unavailable]}}]");
+  auto attempts = [&](const char* status) {
+    bench.service.fields = {};
+    bench.service.fields.add("grpc-status", status);
+    return sent(bench, "GET", {});
+  };
+  EXPECT_EQ(attempts("14"), 2u);
+  EXPECT_EQ(attempts("4"), 1u);
+  EXPECT_EQ(attempts("0"), 1u);
+  EXPECT_EQ(attempts("3"), 1u);
+}
+
+TEST(Retry, GrpcsPushbackSaysWhenOrThatNever) {
+  Bench bench("[{retry: {attempts: 2, causes: [unavailable]}}]");
+  bench.service.fields.add("grpc-status", "14");
+  bench.service.fields.add("grpc-retry-pushback-ms", "120");
+  Bench::Call call(bench);
+  call.exchange.grpc = true;
+  EXPECT_EQ(bench.answer(call).status, 200);
+  ASSERT_EQ(bench.service.seen.size(), 2u);
+  Duration waited = bench.service.seen[1].at - bench.service.seen[0].at;
+  EXPECT_GE(waited, 120ms);
+  EXPECT_LE(waited, 120ms + tick);
+  EXPECT_EQ(bench.service.seen[1].headers.find("grpc-previous-rpc-attempts"), "1");
+  for (const char* never : {"-1", "soon", "251"}) {  // 251: longer than wait_max
+    bench.service.fields.set("grpc-retry-pushback-ms", never);
+    EXPECT_EQ(sent(bench, "GET", {}), 1u) << never;
+  }
+}
+
 TEST(Retry, IsGivenToAServiceThatHasNone) {
   Bench bench("[]");
   data::Part written;
