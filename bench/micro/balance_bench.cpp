@@ -36,6 +36,27 @@ void pick(benchmark::State& state) {
   }
 }
 
+// By the hash of a value; each request has another.
+template <config::Balance method>
+void pick_hashed(benchmark::State& state) {
+  auto count = static_cast<uint32_t>(state.range(0));
+  Endpoints endpoints(method, count, false);
+  std::vector<Load*> list;
+  Instances instances;
+  std::vector<uint32_t> places;
+  for (uint32_t i = 0; i < count; ++i) {
+    list.push_back(endpoints.loads[i].get());
+    places.push_back(i);
+    instances.push_back({*io::Address::parse("10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ":80"), 1, "shop"});
+  }
+  endpoints.balancer.use(list, HashTable::make(method, instances), places);
+  Random random(1);
+  for (auto _ : state) {
+    uint64_t tried = 0;
+    benchmark::DoNotOptimize(endpoints.balancer.pick(tried, endpoints.now, random.next()));
+  }
+}
+
 // The whole of a request: chosen, in flight, answered. 64 are in flight at any time.
 void request(benchmark::State& state) {
   Endpoints endpoints(config::Balance::peak_ewma, static_cast<size_t>(state.range(0)), false);
@@ -61,6 +82,8 @@ BENCHMARK(pick<config::Balance::least_request, true>)->Name("pick least_request,
 BENCHMARK(pick<config::Balance::round_robin, false>)->Name("pick round_robin")->Arg(10)->Arg(1000);
 BENCHMARK(pick<config::Balance::round_robin, true>)->Name("pick round_robin, weights")->Arg(10)->Arg(1000);
 BENCHMARK(pick<config::Balance::random, true>)->Name("pick random, weights")->Arg(10)->Arg(1000);
+BENCHMARK(pick_hashed<config::Balance::ring_hash>)->Name("pick ring_hash")->Arg(10)->Arg(1000);
+BENCHMARK(pick_hashed<config::Balance::maglev>)->Name("pick maglev")->Arg(10)->Arg(1000);
 BENCHMARK(request)->Name("request peak_ewma")->Arg(10)->Arg(1000);
 
 }  // namespace

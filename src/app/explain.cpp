@@ -345,7 +345,9 @@ class Explainer {
     if (running_.look) way.sights = running_.look(name);
     way.endpoints = endpoints(name, service, way.sights);
     way.pick = pick(service, way.endpoints.size());
-    if (std::string now = favoured_text(way.sights); !now.empty()) way.pick = now + "; " + way.pick;
+    std::string now = favoured_text(way.sights);
+    if (config::hashes(service.balance.algorithm) && !now.starts_with("none")) now.clear();  // the request's value decides
+    if (!now.empty()) way.pick = now + "; " + way.pick;
     if (is_open(name)) way.pick = "none while the breaker is open: 503 breaker_open";
     return way;
   }
@@ -407,12 +409,12 @@ class Explainer {
                                      [](const auto& one) { return !one.address.is_unix() && !http::Address::parse(one.address.host); });
     named |= !service.registry.empty();
     if (count == 1 && !named) return "the only one";
-    std::string balance = data::format_value(data::shape_of<config::Balance>(), &service.balance);
+    std::string balance = data::format_value(data::shape_of<config::Balance>(), &service.balance.algorithm);
     std::string how = balance == "round_robin"     ? ": each in turn"
                       : balance == "random"        ? ": any, by weight"
                       : balance == "peak_ewma"     ? ": of two drawn, the one that answers sooner, counting who waits there"
                       : balance == "least_request" ? ": of two drawn, the one with fewer requests under way"
-                                                   : "";
+                                                   : ": the one that its value of `balance.by` belongs to";
     return balance + how + "; one that could not be reached lately is passed over";
   }
 

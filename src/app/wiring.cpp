@@ -67,8 +67,9 @@ void find_endpoints(const config::Loaded& loaded, upstream::Directory& directory
     for (const auto& [address, weight] : service.endpoints)
       if (std::string fault = directory.fault_of(address.host); !fault.empty())
         blueprint.warnings.push_back(loaded.place(service.at) + ": service " + name + ": " + fault);
-    blueprint.endpoints[name] =
-        service.registry.empty() ? directory.endpoints(name, service.endpoints) : directory.registered(name, service.registry);
+    config::Balance balance = service.balance.algorithm;
+    blueprint.endpoints[name] = service.registry.empty() ? directory.endpoints(name, service.endpoints, balance)
+                                                         : directory.registered(name, service.registry, balance);
   }
 }
 
@@ -147,7 +148,8 @@ class Builder {
     upstream::ClusterSettings settings;
     settings.name = name;
     settings.protocol = service.protocol;
-    settings.balance = service.balance;
+    settings.balance = service.balance.algorithm;
+    settings.affinity = upstream::Affinity(service.balance);
     settings.connect_timeout = service.connect_timeout;
     settings.first_byte_timeout = service.first_byte_timeout.value_or(Duration::max());
     settings.idle_timeout = service.idle_timeout;

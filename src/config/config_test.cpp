@@ -91,9 +91,9 @@ TEST(Document, ReadsTheWholeLanguageOfThisVersion) {
 TEST(Document, DefaultsSpeakWhereAServiceSaysNothing) {
   Loaded loaded = good(shop);
   ASSERT_TRUE(loaded);
-  EXPECT_EQ(loaded.document->services.find("orders")->balance, Balance::round_robin);
+  EXPECT_EQ(loaded.document->services.find("orders")->balance.algorithm, Balance::round_robin);
   EXPECT_EQ(loaded.document->services.find("orders")->connect_timeout, Duration(250ms));
-  EXPECT_EQ(loaded.document->services.find("monolith")->balance, Balance::random);
+  EXPECT_EQ(loaded.document->services.find("monolith")->balance.algorithm, Balance::random);
 }
 
 TEST(Document, ResolvesGroupsChainsDefaultsAndSkips) {
@@ -204,7 +204,7 @@ TEST_F(Files, WhatPrintPrintsIsReadBackTheSame) {
   std::string file = write("f.yaml", shop);
   std::ostringstream out, err;
   EXPECT_EQ(check_command(load({file}, catalogue()), data::ProblemFormat::text, true, out, err), 0);
-  EXPECT_NE(out.str().find("balance: round_robin"), std::string::npos);
+  EXPECT_NE(out.str().find("algorithm: round_robin"), std::string::npos);
   EXPECT_NE(out.str().find("# " + file + ":20"), std::string::npos) << out.str();
   Loaded again = good(out.str());
   ASSERT_TRUE(again) << out.str();

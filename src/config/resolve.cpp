@@ -42,7 +42,10 @@ class Resolver {
     for (const auto& [name, composition] : document_.compositions) this->composition(name, composition);
     for (const auto& [name, chain] : document_.chains) policies(chain.policies, all_captures_, true);
     for (const auto& [name, listener] : document_.listeners) this->listener(name, listener);
-    for (const auto& [name, service] : document_.services) policies(service.policies, all_captures_);
+    for (const auto& [name, service] : document_.services) {
+      policies(service.policies, all_captures_);
+      texts(data::shape_of<Balancing>(), &service.balance, "services." + name + ".balance", all_captures_);
+    }
     for (const auto& [name, service] : document_.services)
       if (!service.registry.empty() && !document_.discovery.registry)
         error("services." + name + ".registry", "nothing says where the registry is",

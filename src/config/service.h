@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/duration.h"
+#include "config/balancing.h"
 #include "config/breaker.h"
 #include "config/health_check.h"
 #include "config/outliers.h"
@@ -40,16 +41,6 @@ inline std::vector<data::Choice> choices_of(Protocol) {
   return {{"http1", Protocol::http1}, {"http2", Protocol::http2}, {"grpc", Protocol::grpc}};
 }
 
-enum class Balance : uint8_t { peak_ewma, least_request, round_robin, random };
-inline std::vector<data::Choice> choices_of(Balance) {
-  return {{"peak_ewma", Balance::peak_ewma},
-          {"least_request", Balance::least_request},
-          {"round_robin", Balance::round_robin},
-          {"random", Balance::random},
-          data::Choice("ring_hash"),
-          data::Choice("maglev")};
-}
-
 // The header in front of a connection that says whose it is ("The PROXY protocol").
 enum class ProxyHeader : uint8_t { v1, v2 };
 inline std::vector<data::Choice> choices_of(ProxyHeader) { return {{"v1", ProxyHeader::v1}, {"v2", ProxyHeader::v2}}; }
@@ -68,7 +59,7 @@ struct Pool {
 // What `defaults.service` may set too.
 struct ServiceSettings {
   Protocol protocol = Protocol::http1;
-  Balance balance = Balance::peak_ewma;
+  Balancing balance;
   Duration connect_timeout = 1s;
   std::optional<Duration> first_byte_timeout;
   Duration idle_timeout = 60s;
@@ -84,9 +75,7 @@ struct ServiceSettings {
   void visit_settings(this auto& self, auto& field) {
     using namespace data::rules;
     field("protocol", self.protocol, "What its endpoints speak.");
-    field("balance", self.balance,
-          "How an endpoint is chosen: of two at random the one that answers sooner, counting who waits there (peak_ewma), or the one with "
-          "fewer requests (least_request); in turn (round_robin); at random.");
+    field("balance", self.balance, "Which endpoint a request goes to: the name of an algorithm, or that and what it goes by.");
     field("connect_timeout", self.connect_timeout, at_least(Duration(1ms)), "For a connection to an endpoint.");
     field("first_byte_timeout", self.first_byte_timeout, at_least(Duration(1ms)),
           "From the sent request to the answer's head. Without it: the request's deadline.");

@@ -3,6 +3,7 @@
 // round_robin: in turn; with weights by earliest virtual deadline, which spreads each endpoint's turns evenly. The others draw
 // from an alias table (Walker 1977; Vose 1991), so that a draw costs the same for ten endpoints and for a thousand; of two
 // drawn the less loaded is taken (Mitzenmacher, "The Power of Two Choices"), by requests in flight or by peak EWMA (Finagle).
+// ring_hash and maglev ask a table (hash_table.h); a request without a value goes as with peak_ewma.
 #include "upstream/balance.h"
 
 #include <algorithm>
@@ -15,6 +16,9 @@ namespace portloom::upstream {
 
 namespace {
 
+// Instances that a value is led to by the table while those before cannot be asked; then the first in turn that can.
+constexpr uint32_t detours = 16;
+
 constexpr float memory = 10e9F;  // nanoseconds in which a latency fades to 1/e
 
 uint64_t bit(size_t index) { return uint64_t{1} << (index % 64); }
@@ -22,8 +26,10 @@ float since(Instant then, Instant now) { return static_cast<float>((now - then).
 
 }  // namespace
 
-void Balancer::use(std::vector<Load*> loads) {
+void Balancer::use(std::vector<Load*> loads, std::shared_ptr<const HashTable> table, std::vector<uint32_t> places) {
   loads_ = std::move(loads);
+  table_ = std::move(table);
+  places_ = std::move(places);
   weighted_ = std::any_of(loads_.begin(), loads_.end(), [this](const Load* load) { return load->weight != loads_.front()->weight; });
   turns_.clear();
   shares_.clear();
@@ -133,7 +139,19 @@ bool Balancer::sits_out(const Load& load, Instant now) {
   return drawn >= std::max(warm.count(), slow_start_.count() / 10);
 }
 
-size_t Balancer::pick(uint64_t& tried, Instant now) {
+std::optional<size_t> Balancer::by_hash(uint64_t hash, uint64_t tried, Instant now) const {
+  for (uint32_t again = 0; again < detours; ++again) {
+    uint32_t index = places_[table_->find(hash, again)];
+    if (index != nowhere && fits(index, tried, now)) return index;
+  }
+  for (size_t step = 0; step < loads_.size(); ++step) {
+    size_t index = (hash + step) % loads_.size();
+    if (fits(index, tried, now)) return index;
+  }
+  return std::nullopt;
+}
+
+size_t Balancer::draw(uint64_t tried, Instant now) {
   size_t count = loads_.size();
   size_t index = count == 1 ? 0 : choose(tried, now);
   if (slow_start_ > Duration{} && count > 1)
@@ -143,6 +161,12 @@ size_t Balancer::pick(uint64_t& tried, Instant now) {
   for (size_t step = 0; step < count && !fits(index, tried, now); ++step) index = (index + 1) % count;
   if (!fits(index, tried, now))  // none does: then any that this request has not tried
     for (size_t step = 0; step < count && (tried & bit(index)) != 0; ++step) index = (index + 1) % count;
+  return index;
+}
+
+size_t Balancer::pick(uint64_t& tried, Instant now, std::optional<uint64_t> hash) {
+  std::optional<size_t> own = hash && table_ ? by_hash(*hash, tried, now) : std::nullopt;
+  size_t index = own ? *own : draw(tried, now);
   tried |= bit(index);
   Load& picked = *loads_[index];
   if (picked.unreachable) picked.avoided_until = now + avoided_for;  // this request tries it, and no other meanwhile
@@ -167,7 +191,7 @@ std::optional<size_t> Balancer::whose_turn(Instant now) const {
 
 std::optional<size_t> Balancer::favours(Instant now) const {
   if (loads_.size() == 1) return 0;
-  if (method_ == config::Balance::random) return std::nullopt;
+  if (method_ == config::Balance::random || table_ != nullptr) return std::nullopt;
   if (method_ == config::Balance::round_robin) return whose_turn(now);
   std::optional<size_t> best;
   bool alike = false;

@@ -1,16 +1,18 @@
 // upstream/balance.h
 //
 // Balancer: which endpoint a request goes to. What it knows of one is its Load: requests in flight, weight, whether it can be
-// reached, how fast it answers. One per cluster and worker; a pick touches two endpoints, however many there are.
+// reached, how fast it answers. One per cluster and worker; a pick touches two endpoints, however many there are; with a hash one.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "base/duration.h"
 #include "base/random.h"
-#include "config/service.h"
+#include "config/balancing.h"
+#include "upstream/hash_table.h"
 
 namespace portloom::upstream {
 
@@ -33,15 +35,18 @@ class Balancer {
   Balancer(config::Balance method, uint64_t seed, Duration slow_start = Duration{0})
       : method_(method), random_(seed), slow_start_(slow_start) {}
 
-  // From now on these, by index; they outlive the balancer or the next use().
-  void use(std::vector<Load*> loads);
+  // From now on these, by index; they outlive the balancer or the next use(). With a table: `places` says the index here of each of its
+  // instances, or `nowhere`.
+  static constexpr uint32_t nowhere = UINT32_MAX;
+  void use(std::vector<Load*> loads, std::shared_ptr<const HashTable> table = nullptr, std::vector<uint32_t> places = {});
   // The index of one, weighted: not one in `tried` (bit index % 64), and one that could be reached lately, where there is one.
-  // Adds it to `tried`. There is at least one endpoint.
-  size_t pick(uint64_t& tried, Instant now);
+  // Adds it to `tried`. There is at least one endpoint. With a table and the hash of a value: the one that the value belongs to, or where
+  // it goes meanwhile.
+  size_t pick(uint64_t& tried, Instant now, std::optional<uint64_t> hash = {});
   // There is one that is not in `tried` and could be reached lately: what pick() gives then.
   bool has_other(uint64_t tried, Instant now) const;
   // Which one is favoured just now: with round_robin the next in turn, else the least loaded, which pick() takes whenever it draws it.
-  // Nothing: it is left to chance, several being alike, or none could be reached lately. Changes nothing.
+  // Nothing: it is left to chance, several being alike, or to a value (ring_hash, maglev), or none could be reached lately. Changes nothing.
   std::optional<size_t> favours(Instant now) const;
 
   // What a call took until the answer's head, or until it failed.
@@ -54,6 +59,8 @@ class Balancer {
     bool operator>(const Turn& other) const { return due != other.due ? due > other.due : index > other.index; }
   };
   size_t choose(uint64_t tried, Instant now);
+  size_t draw(uint64_t tried, Instant now);
+  std::optional<size_t> by_hash(uint64_t hash, uint64_t tried, Instant now) const;
   bool sits_out(const Load& load, Instant now);
   size_t next_in_turn();
   std::optional<size_t> whose_turn(Instant now) const;
@@ -72,6 +79,8 @@ class Balancer {
   std::vector<Turn> turns_;    // round_robin with weights: a heap, the earliest first
   std::vector<float> shares_;  // the others with weights: Walker's alias table
   std::vector<uint32_t> aliases_;
+  std::shared_ptr<const HashTable> table_;  // null: nobody chooses by hash
+  std::vector<uint32_t> places_;
 };
 
 // Measures one call; made when the endpoint has been picked. A call that is dropped without an answer took at least so long.

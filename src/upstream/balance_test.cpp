@@ -231,5 +231,57 @@ TEST(Balance, TheEndpointsMayChange) {
   }
 }
 
+TEST(Balance, AValueKeepsToItsEndpointAndComesBack) {
+  for (Balance method : {Balance::ring_hash, Balance::maglev}) {
+    Loads loads(method, {1, 1, 1, 1, 1});
+    Instances instances;
+    for (int i = 0; i < 5; ++i) instances.push_back({*io::Address::parse("10.0.0." + std::to_string(i) + ":80"), 1, "shop"});
+    std::shared_ptr<const HashTable> table = HashTable::make(method, instances);
+    auto use = [&](std::vector<uint32_t> places) {
+      std::vector<Load*> list;
+      for (size_t i = 0; i < 5; ++i)
+        if (places[i] != Balancer::nowhere) list.push_back(loads.loads[i].get());
+      loads.balancer.use(list, table, places);
+    };
+    auto where = [&](uint64_t hash) {
+      uint64_t tried = 0;
+      return loads.balancer.pick(tried, loads.now, hash);
+    };
+    Random random(1);
+    std::vector<uint64_t> hashes(500);
+    for (uint64_t& hash : hashes) hash = random.next();
+    use({0, 1, 2, 3, 4});
+    std::vector<size_t> before;
+    for (uint64_t hash : hashes) {
+      before.push_back(where(hash));
+      ++loads.loads[before.back()]->active;  // how busy it is does not count
+      EXPECT_EQ(where(hash), before.back());
+    }
+    loads.loads[2]->unreachable = true;
+    loads.loads[2]->avoided_until = loads.now + 1s;
+    std::vector<size_t> meanwhile;
+    for (size_t i = 0; i < hashes.size(); ++i) {
+      meanwhile.push_back(where(hashes[i]));
+      EXPECT_EQ(meanwhile[i] == before[i], before[i] != 2);
+    }
+    loads.loads[2]->unreachable = false;
+    use({0, 1, Balancer::nowhere, 2, 3});  // it is not well: the same, and nobody else moves
+    for (size_t i = 0; i < hashes.size(); ++i) {
+      size_t at = where(hashes[i]);
+      EXPECT_EQ(at < 2 ? at : at + 1, meanwhile[i]);
+    }
+    use({0, 1, 2, 3, 4});
+    for (size_t i = 0; i < hashes.size(); ++i) EXPECT_EQ(where(hashes[i]), before[i]);
+    uint64_t tried = 0;  // a request that is tried again asks another
+    std::vector<size_t> asked;
+    for (int i = 0; i < 5; ++i) asked.push_back(loads.balancer.pick(tried, loads.now, hashes[0]));
+    std::ranges::sort(asked);
+    EXPECT_EQ(asked, (std::vector<size_t>{0, 1, 2, 3, 4}));
+    std::vector<size_t> counts(5);
+    for (int i = 0; i < 1000; ++i) ++counts[loads.pick()];  // without a value: by how busy they are
+    EXPECT_GT(std::ranges::count_if(counts, [](size_t count) { return count > 0; }), 1);
+  }
+}
+
 }  // namespace
 }  // namespace portloom::upstream

@@ -20,9 +20,10 @@ using pipeline::Response;
 namespace {
 constexpr int unseen_max = 2;  // repetitions of what an HTTP/2 connection refused unseen
 
-std::shared_ptr<const Endpoints> fixed(const std::vector<Target>& targets) {
+std::shared_ptr<const Endpoints> fixed(const std::vector<Target>& targets, config::Balance balance) {
   Instances instances;
   for (const Target& target : targets) instances.push_back({target.address, 1, target.host});
+  instances.table = HashTable::make(balance, instances);
   auto published = std::make_shared<Endpoints>();
   published->set(std::make_shared<const Instances>(std::move(instances)));
   return published;
@@ -97,8 +98,8 @@ class Cluster::Account {
   Instant begun_;
 };
 
-Cluster::Cluster(ClusterSettings settings, const std::vector<Target>& endpoints, uint64_t seed)
-    : Cluster(std::move(settings), fixed(endpoints), seed) {}
+Cluster::Cluster(const ClusterSettings& settings, const std::vector<Target>& endpoints, uint64_t seed)
+    : Cluster(settings, fixed(endpoints, settings.balance), seed) {}
 
 Cluster::Cluster(ClusterSettings settings, std::shared_ptr<const Endpoints> published, uint64_t seed)
     : settings_(std::move(settings)), published_(std::move(published)), balancer_(settings_.balance, seed, settings_.slow_start) {
@@ -126,6 +127,7 @@ std::unique_ptr<Endpoint> Cluster::make_endpoint(const Instance& instance) const
 void Cluster::adopt_published() {
   version_ = published_->version();  // before the look: what comes after it is seen next time
   std::shared_ptr<const Instances> instances = published_->get();
+  table_ = instances != nullptr ? instances->table : nullptr;
   std::unordered_map<std::string, std::unique_ptr<Endpoint>> before;
   for (std::unique_ptr<Endpoint>& endpoint : endpoints_) before[endpoint->key] = std::move(endpoint);
   endpoints_.clear();
@@ -155,21 +157,25 @@ void Cluster::adopt_health() {
   }
   std::vector<Endpoint*> before = std::exchange(asked_, {});
   std::vector<Load*> loads;
+  std::vector<uint32_t> places(endpoints_.size(), Balancer::nowhere);
   for (size_t i = 0; i < endpoints_.size(); ++i) {
     Endpoint& endpoint = *endpoints_[i];
     bool drains = endpoint.weight == 0;
     if (!usable[i] || drains) continue;
     bool comes = settings_.slow_start > Duration{} && !before.empty() && std::ranges::find(before, &endpoint) == before.end();
     if (comes) endpoint.warm_since = Agenda::current().now();
+    places[i] = static_cast<uint32_t>(asked_.size());
     asked_.push_back(&endpoint);
     loads.push_back(&endpoint);
   }
-  balancer_.use(std::move(loads));
+  balancer_.use(std::move(loads), table_, std::move(places));
 }
 
 Endpoint& Cluster::pick(Request& request) {
   ++request.call.attempts;
-  Endpoint& endpoint = *asked_[balancer_.pick(request.tried, request.exchange.now())];
+  std::optional<uint64_t> hash;
+  if (table_ != nullptr) hash = settings_.affinity.hash(request);
+  Endpoint& endpoint = *asked_[balancer_.pick(request.tried, request.exchange.now(), hash)];
   request.call.endpoint_text = endpoint.label;
   request.call.endpoint = request.call.endpoint_text;
   return endpoint;

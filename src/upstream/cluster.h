@@ -15,6 +15,7 @@
 #include "http/client_connection.h"
 #include "io/proxy_protocol.h"
 #include "pipeline/service.h"
+#include "upstream/affinity.h"
 #include "upstream/balance.h"
 #include "upstream/dial.h"
 #include "upstream/endpoints.h"
@@ -51,6 +52,7 @@ struct ClusterSettings {
   std::string name;
   config::Protocol protocol = config::Protocol::http1;
   config::Balance balance = config::Balance::peak_ewma;
+  Affinity affinity;  // with a `balance` that hashes: by what
   Duration connect_timeout = 1s;
   Duration first_byte_timeout = Duration::max();
   Duration idle_timeout = 60s;
@@ -68,7 +70,7 @@ class Cluster final : public pipeline::Service {
   static constexpr int missed_max = 3;  // endpoints that one call tries to connect to
   Cluster(ClusterSettings settings, std::shared_ptr<const Endpoints> published, uint64_t seed);
   // With endpoints that never change.
-  Cluster(ClusterSettings settings, const std::vector<Target>& endpoints, uint64_t seed);
+  Cluster(const ClusterSettings& settings, const std::vector<Target>& endpoints, uint64_t seed);
   // Answers come as Response; failures of the upstream as 502, 503 or 504 with a fault.
   [[clang::coro_wrapper]] Task<pipeline::Response> call(pipeline::Request& request) override;
   const std::vector<std::unique_ptr<Endpoint>>& endpoints() const { return endpoints_; }
@@ -100,6 +102,7 @@ class Cluster final : public pipeline::Service {
   Http2Pool::Settings http2_;
   std::shared_ptr<const Endpoints> published_;
   uint64_t version_ = 0;                              // of what was adopted
+  std::shared_ptr<const HashTable> table_;            // the same; by index of endpoints_; null: nobody chooses by hash
   std::vector<std::unique_ptr<Endpoint>> endpoints_;  // by index
   std::vector<std::unique_ptr<Endpoint>> leaving_;    // published no more; requests are in flight there
   uint64_t health_version_ = 0;                       // of the verdicts that were adopted

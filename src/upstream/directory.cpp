@@ -7,6 +7,7 @@
 #include <set>
 
 #include "data/json.h"
+#include "upstream/hash_table.h"
 
 namespace portloom::upstream {
 
@@ -93,24 +94,28 @@ void Directory::publish(Service& service) {
   if (!service.registry.empty() && source_ == nullptr && service.published->version() > 0) return;  // nobody says what changed
   Instances now = instances(service);
   if (service.published->version() > 0 && now == service.current) return;
+  now.table = HashTable::make(service.balance, now);
   service.current = now;
   service.published->set(std::make_shared<const Instances>(std::move(now)));
 }
 
-std::shared_ptr<Endpoints> Directory::endpoints(const std::string& name, const std::vector<config::ServiceEndpoint>& written) {
+std::shared_ptr<Endpoints> Directory::endpoints(const std::string& name, const std::vector<config::ServiceEndpoint>& written,
+                                                config::Balance balance) {
   auto [first, last] = services_.equal_range(name);
-  auto known =
-      std::find_if(first, last, [&written](const auto& entry) { return entry.second.registry.empty() && entry.second.written == written; });
-  if (known == last) known = services_.emplace(name, Service{written, {}, std::make_shared<Endpoints>(), {}});
+  auto known = std::find_if(first, last, [&](const auto& entry) {
+    return entry.second.registry.empty() && entry.second.written == written && entry.second.balance == balance;
+  });
+  if (known == last) known = services_.emplace(name, Service{written, {}, std::make_shared<Endpoints>(), {}, balance});
   publish(known->second);
   return known->second.published;
 }
 
-std::shared_ptr<Endpoints> Directory::registered(const std::string& name, const std::string& registry) {
+std::shared_ptr<Endpoints> Directory::registered(const std::string& name, const std::string& registry, config::Balance balance) {
   auto [first, last] = services_.equal_range(name);
-  auto known = std::find_if(first, last, [&registry](const auto& entry) { return entry.second.registry == registry; });
+  auto known =
+      std::find_if(first, last, [&](const auto& entry) { return entry.second.registry == registry && entry.second.balance == balance; });
   if (known == last) {
-    known = services_.emplace(name, Service{{}, registry, std::make_shared<Endpoints>(), {}});
+    known = services_.emplace(name, Service{{}, registry, std::make_shared<Endpoints>(), {}, balance});
     by_registered_name_.emplace(registry, &known->second);
   }
   publish(known->second);

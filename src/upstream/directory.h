@@ -46,9 +46,11 @@ class Directory final : public pipeline::StatusSource {
   void learn(const std::string& name, Result<Answer> answer, Instant now);
   // The endpoints of a service; the same object as long as somebody uses it and it is written as before. Several writings of
   // one service live side by side: that of the configuration in force, those of plans that are going, that of one being built.
-  std::shared_ptr<Endpoints> endpoints(const std::string& service, const std::vector<config::ServiceEndpoint>& written);
+  // With a hash table where `balance` needs one.
+  std::shared_ptr<Endpoints> endpoints(const std::string& service, const std::vector<config::ServiceEndpoint>& written,
+                                       config::Balance balance = {});
   // The same where the endpoints are those that `source` knows under a name.
-  std::shared_ptr<Endpoints> registered(const std::string& service, const std::string& registry);
+  std::shared_ptr<Endpoints> registered(const std::string& service, const std::string& registry, config::Balance balance = {});
   // Where registered instances come from from now on; null: from nowhere. It tells of changes until another takes its place or stop().
   void use(pipeline::EndpointSource* source);
   // Those that the configuration in force has, and how their instances are: what is told of. What no plan uses any more is forgotten, names
@@ -68,6 +70,7 @@ class Directory final : public pipeline::StatusSource {
     std::string registry;  // its name in the registry; empty: its endpoints are written
     std::shared_ptr<Endpoints> published;
     Instances current;
+    config::Balance balance{};
     bool in_force = false;
     std::shared_ptr<Health> health{};  // null: nobody looks at how they are
   };

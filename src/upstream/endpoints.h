@@ -23,7 +23,12 @@ struct Instance {
 // What tells an instance from the others of its service.
 inline std::string key_of(const Instance& instance) { return instance.address.text() + ' ' + instance.host; }
 
-using Instances = std::vector<Instance>;
+class HashTable;
+
+struct Instances : std::vector<Instance> {
+  using vector::vector;
+  std::shared_ptr<const HashTable> table;  // by its index here; null: the service does not choose by hash
+};
 // Null until something was published.
 using Endpoints = io::Published<std::shared_ptr<const Instances>>;
 using EndpointsByService = std::map<std::string, std::shared_ptr<Endpoints>, std::less<>>;
