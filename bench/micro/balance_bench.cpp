@@ -53,7 +53,7 @@ void pick_hashed(benchmark::State& state) {
   Random random(1);
   for (auto _ : state) {
     uint64_t tried = 0;
-    benchmark::DoNotOptimize(endpoints.balancer.pick(tried, endpoints.now, random.next()));
+    benchmark::DoNotOptimize(endpoints.balancer.pick(tried, endpoints.now, {.hash = random.next()}));
   }
 }
 

@@ -415,7 +415,10 @@ class Explainer {
                       : balance == "peak_ewma"     ? ": of two drawn, the one that answers sooner, counting who waits there"
                       : balance == "least_request" ? ": of two drawn, the one with fewer requests under way"
                                                    : ": the one that its value of `balance.by` belongs to";
-    return balance + how + "; one that could not be reached lately is passed over";
+    std::string stays;
+    if (service.sticky)
+      stays = "the one that its " + std::string(service.sticky->cookie.empty() ? "header field" : "cookie") + " names, else ";
+    return stays + balance + how + "; one that could not be reached lately is passed over";
   }
 
   const config::Loaded& loaded_;

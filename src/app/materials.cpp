@@ -17,6 +17,7 @@ namespace {
 
 constexpr Duration expiry_warning = 24h * 14;
 constexpr size_t registry_token_min = 16;
+constexpr size_t sticky_key_min = 32;
 
 class MaterialLoader {
  public:
@@ -26,12 +27,13 @@ class MaterialLoader {
   data::Problems& run() {
     for (const auto& [name, listener] : document_.listeners)
       into_.listeners.push_back(listener.tls ? listener_material(name, listener, "listeners." + name + ".tls") : nullptr);
-    for (const auto& [name, service] : document_.services)
-      if (service.tls && service.tls->use != config::TlsUse::none) {
-        digest_ = digest_begin;
+    for (const auto& [name, service] : document_.services) {
+      digest_ = digest_begin;
+      if (service.tls && service.tls->use != config::TlsUse::none)
         into_.services[name] = service_material(*service.tls, service.protocol, "services." + name + ".tls");
-        into_.digests[name] = digest_;
-      }
+      if (service.sticky) sticky(name, service.sticky->key, "services." + name + ".sticky.key");
+      if (digest_ != digest_begin) into_.digests[name] = digest_;
+    }
     if (document_.discovery.registry) registry(*document_.discovery.registry, "discovery.registry");
     return problems_;
   }
@@ -192,6 +194,15 @@ class MaterialLoader {
       return nullptr;
     }
     return made;
+  }
+
+  void sticky(const std::string& name, const data::Secret& secret, const std::string& path) {
+    std::optional<std::string> key = read_secret(secret, path);
+    if (!key) return;
+    while (!key->empty() && (key->back() == '\n' || key->back() == '\r')) key->pop_back();
+    if (key->size() < sticky_key_min)
+      error(path, named(secret) + " holds no key", "at least " + std::to_string(sticky_key_min) + " characters: openssl rand -hex 32");
+    into_.sticky[name] = std::move(*key);
   }
 
   void registry(const config::RegistryPlace& place, const std::string& path) {

@@ -19,6 +19,7 @@ namespace portloom::app {
 struct Materials {
   std::vector<std::shared_ptr<const io::TlsServerMaterial>> listeners;                        // by listener; null: it speaks plainly
   std::map<std::string, std::shared_ptr<const io::TlsClientMaterial>, std::less<>> services;  // those that speak TLS
+  std::map<std::string, std::string, std::less<>> sticky;                                     // keys of services whose clients stay
   std::map<std::string, uint64_t, std::less<>> digests;       // of the files of those: another one when a file holds something else
   std::string registry_token;                                 // what writers show; empty: nothing
   std::shared_ptr<const io::TlsClientMaterial> registry_tls;  // null: it is spoken to in plain text, or is here

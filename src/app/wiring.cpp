@@ -150,6 +150,7 @@ class Builder {
     settings.protocol = service.protocol;
     settings.balance = service.balance.algorithm;
     settings.affinity = upstream::Affinity(service.balance);
+    if (service.sticky) settings.affinity.stick(*service.sticky, name, blueprint_.materials.sticky.find(name)->second);
     settings.connect_timeout = service.connect_timeout;
     settings.first_byte_timeout = service.first_byte_timeout.value_or(Duration::max());
     settings.idle_timeout = service.idle_timeout;

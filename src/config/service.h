@@ -60,6 +60,7 @@ struct Pool {
 struct ServiceSettings {
   Protocol protocol = Protocol::http1;
   Balancing balance;
+  std::optional<Sticky> sticky;
   Duration connect_timeout = 1s;
   std::optional<Duration> first_byte_timeout;
   Duration idle_timeout = 60s;
@@ -76,6 +77,7 @@ struct ServiceSettings {
     using namespace data::rules;
     field("protocol", self.protocol, "What its endpoints speak.");
     field("balance", self.balance, "Which endpoint a request goes to: the name of an algorithm, or that and what it goes by.");
+    field("sticky", self.sticky, "A client stays with the instance that answered it first. Without it: it does not.");
     field("connect_timeout", self.connect_timeout, at_least(Duration(1ms)), "For a connection to an endpoint.");
     field("first_byte_timeout", self.first_byte_timeout, at_least(Duration(1ms)),
           "From the sent request to the answer's head. Without it: the request's deadline.");

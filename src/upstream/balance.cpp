@@ -11,6 +11,7 @@
 
 #include "async/agenda.h"
 #include "base/check.h"
+#include "base/text.h"
 
 namespace portloom::upstream {
 
@@ -128,6 +129,7 @@ size_t Balancer::choose(uint64_t tried, Instant now) {
   if (other == one && !weighted_) other = one + 1 == loads_.size() ? 0 : one + 1;  // with weights the same twice is their doing
   if (!fits(one, tried, now)) return other;
   if (!fits(other, tried, now)) return one;
+  if (rests(*loads_[one], now) != rests(*loads_[other], now)) return rests(*loads_[one], now) ? other : one;
   return cost(*loads_[other], now) < cost(*loads_[one], now) ? other : one;
 }
 
@@ -156,6 +158,12 @@ size_t Balancer::draw(uint64_t tried, Instant now) {
   size_t index = count == 1 ? 0 : choose(tried, now);
   if (slow_start_ > Duration{} && count > 1)
     for (int again = 0; again < 7 && sits_out(*loads_[index], now); ++again) index = choose(tried, now);
+  if (rests(*loads_[index], now)) {
+    auto well = [&](size_t at) { return fits(at, tried, now) && !rests(*loads_[at], now); };
+    size_t step = 0;
+    while (step < count && !well((index + step) % count)) ++step;
+    if (step < count) index = (index + step) % count;
+  }
   if (method_ == config::Balance::round_robin)
     for (size_t step = 1; step < count && !fits(index, tried, now); ++step) index = next_in_turn();
   for (size_t step = 0; step < count && !fits(index, tried, now); ++step) index = (index + 1) % count;
@@ -164,8 +172,10 @@ size_t Balancer::draw(uint64_t tried, Instant now) {
   return index;
 }
 
-size_t Balancer::pick(uint64_t& tried, Instant now, std::optional<uint64_t> hash) {
-  std::optional<size_t> own = hash && table_ ? by_hash(*hash, tried, now) : std::nullopt;
+size_t Balancer::pick(uint64_t& tried, Instant now, const Wish& wish) {
+  std::optional<size_t> own = wish.index;
+  if (own && !fits(*own, tried, now)) own = std::nullopt;
+  if (!own && wish.hash && table_) own = by_hash(*wish.hash, tried, now);
   size_t index = own ? *own : draw(tried, now);
   tried |= bit(index);
   Load& picked = *loads_[index];
@@ -220,9 +230,16 @@ Stopwatch::~Stopwatch() {
   if (static_cast<float>((now - begun_).count()) > load_->latency) Balancer::measure(*load_, now - begun_, now);
 }
 
-void Stopwatch::answered(uint16_t status, Instant now) {
+// A date (RFC 9110 §10.2.3) is not looked at.
+void Stopwatch::answered(uint16_t status, Instant now, std::string_view retry_after) {
   running_ = false;
   bool pushed_back = status == 429 || status == 503;
+  std::optional<uint64_t> seconds = pushed_back ? parse_number(trim(retry_after)) : std::nullopt;
+  if (seconds) {
+    Duration rest =
+        *seconds > static_cast<uint64_t>(Balancer::rest_most / 1s) ? Balancer::rest_most : Duration(1s) * static_cast<int64_t>(*seconds);
+    load_->rests_until = std::max(load_->rests_until, now + rest);
+  }
   Balancer::measure(*load_, pushed_back ? std::max(now - begun_, Balancer::penalty) : now - begun_, now);
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "base/duration.h"
@@ -23,6 +24,7 @@ struct Load {
   Instant avoided_until{};   // while unreachable; then one request tries it
   float latency = 0;         // nanoseconds until the answer's head, by peak EWMA; 0: none has come yet
   Instant measured{};        // when `latency` was
+  Instant rests_until{};     // it asked for that (429 or 503 with Retry-After); peak_ewma leaves it alone where it can
   Instant warm_since{};      // it came then, and gets its share by and by (slow start)
 };
 
@@ -30,6 +32,7 @@ class Balancer {
  public:
   static constexpr Duration avoided_for = 1s;  // so often an endpoint that could not be reached is tried again
   static constexpr Duration penalty = 1s;      // a failure, 429 or 503 counts as an answer after so long
+  static constexpr Duration rest_most = 30s;   // however long Retry-After says
 
   // `slow_start`: how long a load is warm before it gets its full share; 0: it gets that at once.
   Balancer(config::Balance method, uint64_t seed, Duration slow_start = Duration{0})
@@ -40,13 +43,19 @@ class Balancer {
   static constexpr uint32_t nowhere = UINT32_MAX;
   void use(std::vector<Load*> loads, std::shared_ptr<const HashTable> table = nullptr, std::vector<uint32_t> places = {});
   // The index of one, weighted: not one in `tried` (bit index % 64), and one that could be reached lately, where there is one.
-  // Adds it to `tried`. There is at least one endpoint. With a table and the hash of a value: the one that the value belongs to, or where
-  // it goes meanwhile.
-  size_t pick(uint64_t& tried, Instant now, std::optional<uint64_t> hash = {});
+  // Adds it to `tried`. There is at least one endpoint. Where it can be asked, the one that is wished for; then, with a table, the one
+  // that a value belongs to, or where it goes meanwhile.
+  struct Wish {
+    std::optional<size_t> index{};   // it has been there before
+    std::optional<uint64_t> hash{};  // of a value
+  };
+  size_t pick(uint64_t& tried, Instant now) { return pick(tried, now, Wish()); }
+  size_t pick(uint64_t& tried, Instant now, const Wish& wish);
   // There is one that is not in `tried` and could be reached lately: what pick() gives then.
   bool has_other(uint64_t tried, Instant now) const;
   // Which one is favoured just now: with round_robin the next in turn, else the least loaded, which pick() takes whenever it draws it.
-  // Nothing: it is left to chance, several being alike, or to a value (ring_hash, maglev), or none could be reached lately. Changes nothing.
+  // Nothing: it is left to chance, several being alike, or to a value (ring_hash, maglev), or none could be reached lately. Changes
+  // nothing.
   std::optional<size_t> favours(Instant now) const;
 
   // What a call took until the answer's head, or until it failed.
@@ -62,6 +71,7 @@ class Balancer {
   size_t draw(uint64_t tried, Instant now);
   std::optional<size_t> by_hash(uint64_t hash, uint64_t tried, Instant now) const;
   bool sits_out(const Load& load, Instant now);
+  bool rests(const Load& load, Instant now) const { return method_ == config::Balance::peak_ewma && now < load.rests_until; }
   size_t next_in_turn();
   std::optional<size_t> whose_turn(Instant now) const;
   size_t sample();
@@ -89,7 +99,8 @@ class Stopwatch {
   Stopwatch(Load& load, Instant begun) : load_(&load), begun_(begun) {}
   Stopwatch(const Stopwatch&) = delete;
   ~Stopwatch();
-  void answered(uint16_t status, Instant now);
+  // `retry_after`: what the answer says under that name; empty: nothing.
+  void answered(uint16_t status, Instant now, std::string_view retry_after = {});
   // Not by the client's doing, nor ours.
   void failed(Instant now);
   // The next one, for the same call; what came before it is measured.

@@ -245,7 +245,7 @@ TEST(Balance, AValueKeepsToItsEndpointAndComesBack) {
     };
     auto where = [&](uint64_t hash) {
       uint64_t tried = 0;
-      return loads.balancer.pick(tried, loads.now, hash);
+      return loads.balancer.pick(tried, loads.now, {.hash = hash});
     };
     Random random(1);
     std::vector<uint64_t> hashes(500);
@@ -274,13 +274,37 @@ TEST(Balance, AValueKeepsToItsEndpointAndComesBack) {
     for (size_t i = 0; i < hashes.size(); ++i) EXPECT_EQ(where(hashes[i]), before[i]);
     uint64_t tried = 0;  // a request that is tried again asks another
     std::vector<size_t> asked;
-    for (int i = 0; i < 5; ++i) asked.push_back(loads.balancer.pick(tried, loads.now, hashes[0]));
+    for (int i = 0; i < 5; ++i) asked.push_back(loads.balancer.pick(tried, loads.now, {.hash = hashes[0]}));
     std::ranges::sort(asked);
     EXPECT_EQ(asked, (std::vector<size_t>{0, 1, 2, 3, 4}));
     std::vector<size_t> counts(5);
     for (int i = 0; i < 1000; ++i) ++counts[loads.pick()];  // without a value: by how busy they are
     EXPECT_GT(std::ranges::count_if(counts, [](size_t count) { return count > 0; }), 1);
   }
+}
+
+TEST(Balance, WhoeverAsksForTimeIsLeftAloneForIt) {
+  Loads loads(Balance::peak_ewma, {1, 1, 1});
+  auto says = [&](size_t index, uint16_t status, std::string_view retry_after) {
+    Stopwatch stopwatch(*loads.loads[index], loads.now);
+    stopwatch.answered(status, loads.now, retry_after);
+  };
+  says(0, 429, "5");
+  says(1, 503, "10");
+  EXPECT_EQ(loads.counts(100), (std::vector<size_t>{0, 0, 100}));
+  says(2, 503, "2");  // all: then whoever is there
+  EXPECT_EQ(std::ranges::count(loads.counts(300), size_t{0}), 0);
+  loads.now += 6s;
+  says(2, 429, "100000");
+  EXPECT_EQ(loads.counts(100), (std::vector<size_t>{100, 0, 0}));
+  loads.now += Balancer::rest_most;
+  for (auto& load : loads.loads) Balancer::measure(*load, 1ms, loads.now + 1h);
+  loads.now += 1h;
+  EXPECT_EQ(std::ranges::count(loads.counts(300), size_t{0}), 0);
+  says(0, 200, "100");  // only of those two answers
+  says(1, 503, "Fri, 31 Dec 1999 23:59:59 GMT");
+  says(2, 503, "-1");
+  for (auto& load : loads.loads) EXPECT_LE(load->rests_until, loads.now);
 }
 
 }  // namespace

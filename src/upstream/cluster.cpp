@@ -77,7 +77,7 @@ class Cluster::Account {
   }
   void answered(const http::Response& answer) {
     Instant now = request_.exchange.now();
-    stopwatch_.answered(answer.status, now);
+    stopwatch_.answered(answer.status, now, answer.headers.find(http::Name::retry_after).value_or(""));
     if (seat_ != nullptr) say(sign_of(answer.status, answer.headers));
   }
   void failed(const Error& error) {
@@ -118,6 +118,7 @@ std::unique_ptr<Endpoint> Cluster::make_endpoint(const Instance& instance) const
   Dialer dialer(Target(instance.address, instance.host), settings_.tls, http2 && settings_.tls ? "h2" : "");
   auto endpoint = std::make_unique<Endpoint>(std::move(dialer));
   endpoint->key = key_of(instance);
+  if (settings_.affinity.sticks()) endpoint->token = settings_.affinity.token(endpoint->key);
   if (settings_.health) endpoint->seat = std::make_unique<Health::Seat>(settings_.health, endpoint->key);
   if (http2) endpoint->http2 = std::make_unique<Http2Pool>(endpoint->dialer, http2_);
   return endpoint;
@@ -156,6 +157,7 @@ void Cluster::adopt_health() {
     usable = settings_.health->usable(seats);
   }
   std::vector<Endpoint*> before = std::exchange(asked_, {});
+  tokens_.clear();
   std::vector<Load*> loads;
   std::vector<uint32_t> places(endpoints_.size(), Balancer::nowhere);
   for (size_t i = 0; i < endpoints_.size(); ++i) {
@@ -165,6 +167,7 @@ void Cluster::adopt_health() {
     bool comes = settings_.slow_start > Duration{} && !before.empty() && std::ranges::find(before, &endpoint) == before.end();
     if (comes) endpoint.warm_since = Agenda::current().now();
     places[i] = static_cast<uint32_t>(asked_.size());
+    if (settings_.affinity.sticks()) tokens_.emplace(endpoint.token, asked_.size());
     asked_.push_back(&endpoint);
     loads.push_back(&endpoint);
   }
@@ -173,12 +176,23 @@ void Cluster::adopt_health() {
 
 Endpoint& Cluster::pick(Request& request) {
   ++request.call.attempts;
-  std::optional<uint64_t> hash;
-  if (table_ != nullptr) hash = settings_.affinity.hash(request);
-  Endpoint& endpoint = *asked_[balancer_.pick(request.tried, request.exchange.now(), hash)];
+  Balancer::Wish wish;
+  if (settings_.affinity.sticks()) {
+    std::optional<std::string_view> shown = settings_.affinity.shown(request);
+    auto known = shown ? tokens_.find(*shown) : tokens_.end();
+    if (known != tokens_.end()) wish.index = known->second;
+  }
+  if (table_ != nullptr) wish.hash = settings_.affinity.hash(request);
+  Endpoint& endpoint = *asked_[balancer_.pick(request.tried, request.exchange.now(), wish)];
   request.call.endpoint_text = endpoint.label;
   request.call.endpoint = request.call.endpoint_text;
   return endpoint;
+}
+
+// A client that has shown another name, or none, is told whom it has met. A failure ties nobody.
+void Cluster::stay(const Endpoint& endpoint, const Request& request, Response& response) const {
+  if (!settings_.affinity.sticks() || response.status >= 500) return;
+  if (settings_.affinity.shown(request) != endpoint.token) settings_.affinity.tell(response.headers, endpoint.token);
 }
 
 std::unique_ptr<http::ClientConnection> Cluster::pooled(Endpoint& endpoint) {
@@ -277,6 +291,7 @@ Task<Response> Cluster::call_http1(Request& request) {
       request.call.answered = true;
       account.answered(*answer);
       Response response(std::move(*answer));
+      stay(*endpoint, request, response);
       if (!lease->connection().reusable()) response.body.hold(std::move(lease));
       co_return response;
     }
@@ -319,6 +334,7 @@ Task<Response> Cluster::call_http2(Request& request) {
       request.call.answered = true;
       account.answered(*answer);
       Response response(std::move(*answer));
+      stay(*endpoint, request, response);
       if (!response.body.in_memory() || response.tunnel != nullptr) response.body.hold(std::move(place));
       co_return response;
     }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "async/scope.h"
@@ -29,6 +30,7 @@ struct Endpoint : Load {
   Dialer dialer;
   std::string text;
   std::string key;                                            // key_of its instance
+  std::string token;                                          // how clients that stay with it call it
   Bytes label;                                                // its text, for records that outlive the endpoint
   std::vector<std::unique_ptr<http::ClientConnection>> idle;  // HTTP/1.1; the last one was used last
   std::unique_ptr<Http2Pool> http2;                           // null: it speaks HTTP/1.1
@@ -52,7 +54,7 @@ struct ClusterSettings {
   std::string name;
   config::Protocol protocol = config::Protocol::http1;
   config::Balance balance = config::Balance::peak_ewma;
-  Affinity affinity;  // with a `balance` that hashes: by what
+  Affinity affinity;  // with a `balance` that hashes: by what; and whether clients stay
   Duration connect_timeout = 1s;
   Duration first_byte_timeout = Duration::max();
   Duration idle_timeout = 60s;
@@ -84,6 +86,7 @@ class Cluster final : public pipeline::Service {
   Task<pipeline::Response> call_http1(pipeline::Request& request);
   Task<pipeline::Response> call_http2(pipeline::Request& request);
   Endpoint& pick(pipeline::Request& request);
+  void stay(const Endpoint& endpoint, const pipeline::Request& request, pipeline::Response& response) const;
   pipeline::Response nobody() const;
   // No connection to `endpoint` came about, for `error`: the `missed`th of this call. Another, which `account` then follows;
   // null when there is none that could be reached lately, or enough have been tried.
@@ -101,12 +104,13 @@ class Cluster final : public pipeline::Service {
   http::ClientSettings client_;
   Http2Pool::Settings http2_;
   std::shared_ptr<const Endpoints> published_;
-  uint64_t version_ = 0;                              // of what was adopted
-  std::shared_ptr<const HashTable> table_;            // the same; by index of endpoints_; null: nobody chooses by hash
-  std::vector<std::unique_ptr<Endpoint>> endpoints_;  // by index
-  std::vector<std::unique_ptr<Endpoint>> leaving_;    // published no more; requests are in flight there
-  uint64_t health_version_ = 0;                       // of the verdicts that were adopted
-  std::vector<Endpoint*> asked_;                      // of endpoints_, those that the balancer chooses from
+  uint64_t version_ = 0;                                 // of what was adopted
+  std::shared_ptr<const HashTable> table_;               // the same; by index of endpoints_; null: nobody chooses by hash
+  std::vector<std::unique_ptr<Endpoint>> endpoints_;     // by index
+  std::vector<std::unique_ptr<Endpoint>> leaving_;       // published no more; requests are in flight there
+  uint64_t health_version_ = 0;                          // of the verdicts that were adopted
+  std::vector<Endpoint*> asked_;                         // of endpoints_, those that the balancer chooses from
+  std::unordered_map<std::string_view, size_t> tokens_;  // of those, where clients stay
   Balancer balancer_;
   Scope scope_;  // last: its child looks at the endpoints
 };
