@@ -168,8 +168,17 @@ class Builder {
     plan_.kept.push_back(cluster);
     std::vector<data::Part> written = document_.expand(service.policies);
     std::vector<pipeline::Policy*> policies = make_all(written, policy::default_service_policies(written, &worker_, "services." + name));
+    if (service.concurrency) policies.push_back(own_policy(make_limit(name, *service.concurrency)));
     if (service.breaker) policies.push_back(own_policy(make_breaker(name)));
     plan_.services[name] = own(std::make_unique<pipeline::Chain>(std::move(policies), *cluster));
+  }
+
+  // Behind retries: each attempt asks for a place of its own, and one that the breaker refuses takes none for long.
+  std::unique_ptr<pipeline::Policy> make_limit(const std::string& name, const config::Concurrency& concurrency) {
+    data::Position at = blueprint_.loaded.origins->nearest("services." + name + ".concurrency");
+    policy::Building building{
+        .place = "services." + name, .config = blueprint_.loaded.place(at), .document = document_, .states = states_, .worker = &worker_};
+    return policy::adaptive_concurrency(concurrency, building);
   }
 
   // Innermost: it sees each attempt, and nothing that other policies refuse.

@@ -12,6 +12,7 @@
 #include "base/duration.h"
 #include "config/balancing.h"
 #include "config/breaker.h"
+#include "config/concurrency.h"
 #include "config/health_check.h"
 #include "config/outliers.h"
 #include "config/place.h"
@@ -70,6 +71,7 @@ struct ServiceSettings {
   std::optional<HealthCheck> health;
   std::optional<Breaker> breaker;
   std::optional<Outliers> outliers;
+  std::optional<Concurrency> concurrency;
   Duration slow_start{};
   std::vector<PolicyPart> policies;
 
@@ -90,10 +92,11 @@ struct ServiceSettings {
     field("health", self.health, "Asks its instances whether they are well, and leaves out those that are not. Without it: nobody asks.");
     field("breaker", self.breaker, "Refuses requests at once while the service fails. Without it: none does.");
     field("outliers", self.outliers, "Leaves out instances that fail, or answer late, beside the others. Without it: none is.");
+    field("concurrency", self.concurrency,
+          "How many requests it has at once: `adaptive` finds out how many it can bear. Without it: as many as come.");
     field("slow_start", self.slow_start, at_most(Duration(1h)),
           "An instance that comes, or is well again, gets its full share of the requests only by and by, within this. 0s: at once.");
     field("policies", self.policies, "Run for every caller of the service.");
-    field.later("concurrency");
   }
   void visit(this auto& self, auto& field) { self.visit_settings(field); }
 };

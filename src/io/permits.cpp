@@ -40,22 +40,32 @@ struct Permits::Queue : std::enable_shared_from_this<Queue> {
 };
 
 bool Permits::take() {
-  auto [before, after] = word_.advance([this](uint64_t word) { return out_of(word) < out_max_ ? word + 1 : word; });
+  auto [before, after] = word_.advance([this](uint64_t word) { return out_of(word) < out_max() ? word + 1 : word; });
   return before != after;
 }
 
 bool Permits::take_for_waiting() {
-  auto [before, after] = word_.advance([this](uint64_t word) { return out_of(word) < out_max_ ? word + 1 - one_waiting : word; });
+  auto [before, after] = word_.advance([this](uint64_t word) { return out_of(word) < out_max() ? word + 1 - one_waiting : word; });
   return before != after;
 }
 
 Permits::Joined Permits::join(bool may_overtake) {
   auto [before, after] = word_.advance([this, may_overtake](uint64_t word) {
-    if (may_overtake && out_of(word) < out_max_) return word + 1;
+    if (may_overtake && out_of(word) < out_max()) return word + 1;
     return waiting_of(word) < waiting_max_ ? word + one_waiting : word;
   });
   if (before == after) return Joined::full;
   return waiting_of(before) == waiting_of(after) ? Joined::entered : Joined::waits;
+}
+
+bool Permits::pass_on() {
+  auto [before, after] = word_.advance([this](uint64_t word) { return out_of(word) <= out_max() ? word - one_waiting : word - 1; });
+  return out_of(before) == out_of(after);
+}
+
+void Permits::resize(uint32_t out_max) {
+  auto [before, after] = out_max_.advance([out_max](uint64_t) { return uint64_t{out_max}; });
+  if (after > before) wake_one(nullptr);
 }
 
 void Permits::give_back() {
@@ -64,7 +74,7 @@ void Permits::give_back() {
 
 void Permits::wake_one(const Queue* but) {
   uint64_t word = word_.load();
-  if (waiting_of(word) == 0 || out_of(word) >= out_max_) return;
+  if (waiting_of(word) == 0 || out_of(word) >= out_max()) return;
   std::shared_ptr<Queue> chosen;
   Mailbox* mailbox = nullptr;
   lines_.with([&](std::vector<Entry>& lines) {
@@ -148,7 +158,7 @@ Task<bool> Permits::Line::enter(Instant deadline) {
 
 void Permits::Line::leave() {
   if (queue_ != nullptr && !queue_->waiting.empty()) {
-    permits_->word_.advance([](uint64_t word) { return word - one_waiting; });
+    if (!permits_->pass_on()) return;
     queue_->grant(*queue_->waiting.front());
     queue_->settle();
     return;

@@ -19,6 +19,8 @@ namespace portloom::io {
 class Permits {
  public:
   Permits(uint32_t out_max, uint32_t waiting_max) : out_max_(out_max), waiting_max_(waiting_max) {}
+  // So many may be out from now on. Where that is less than are, those that come back are given to nobody.
+  void resize(uint32_t out_max);
   uint32_t out() const { return out_of(word_.load()); }
   uint32_t waiting() const { return waiting_of(word_.load()); }
 
@@ -43,10 +45,14 @@ class Permits {
   bool take();                     // one that is free
   bool take_for_waiting();         // the same, for one that waits
   Joined join(bool may_overtake);  // takes one that is free, if it may, else waits
+  // One comes back: to somebody who waits (true), or to nobody.
+  bool pass_on();
   void give_back();
   void wake_one(const Queue* but);
 
-  const uint32_t out_max_;
+  uint32_t out_max() const { return static_cast<uint32_t>(out_max_.load()); }
+
+  Word out_max_;
   const uint32_t waiting_max_;
   Word word_;                          // how many are out, and above them how many wait
   Guarded<std::vector<Entry>> lines_;  // those where somebody has waited

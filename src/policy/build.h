@@ -65,6 +65,9 @@ void add_policies(config::Catalogue& catalogue);
 // A new object for one worker; null when `part` is no kind of all.def (a `chain` is expanded before).
 std::unique_ptr<pipeline::Policy> make_policy(const data::Part& part, const Building& building);
 
+// The limit of a service that finds out how many requests it can bear; `place` is the service.
+std::unique_ptr<pipeline::Policy> adaptive_concurrency(const config::Concurrency& config, const Building& building);
+
 // What a route gets that does not write it itself, outermost, before `written` (its policies, resolved): a timeout of 15 s.
 std::vector<std::unique_ptr<pipeline::Policy>> default_route_policies(const std::vector<data::Part>& written);
 // What a service gets that does not write it itself, before `written` (its policies, expanded): one retry, {attempts: 2,
