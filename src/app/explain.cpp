@@ -380,8 +380,10 @@ class Explainer {
       texts.push_back(text + (weight == 1 ? "" : " weight " + std::to_string(weight)));
     };
     if (running_.endpoints == nullptr) {
+      if (!service.srv().empty()) texts.push_back("what the SRV records of " + service.srv() + " say");
       if (!service.registry.empty()) texts.push_back("the instances of " + service.registry + " in the registry");
-      for (const auto& [address, weight] : service.endpoints) add(address.text(), weight);
+      if (!service.etcd.empty()) texts.push_back("the instances under " + service.etcd + " in etcd");
+      for (const auto& [address, weight] : service.written()) add(address.text(), weight);
       return texts;
     }
     auto published = running_.endpoints->find(name);
@@ -405,9 +407,9 @@ class Explainer {
 
   static std::string pick(const config::Service& service, size_t count) {
     if (count == 0) return "none: no instance is known, 503 no_endpoint";
-    bool named = std::ranges::any_of(service.endpoints,
+    bool named = std::ranges::any_of(service.written(),
                                      [](const auto& one) { return !one.address.is_unix() && !http::Address::parse(one.address.host); });
-    named |= !service.registry.empty();
+    named |= !service.found().source.empty() || !service.srv().empty();
     if (count == 1 && !named) return "the only one";
     std::string balance = data::format_value(data::shape_of<config::Balance>(), &service.balance.algorithm);
     std::string how = balance == "round_robin"     ? ": each in turn"

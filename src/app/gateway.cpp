@@ -207,7 +207,7 @@ std::vector<const pipeline::StatusSource*> Gateway::status_sources() {
   std::vector<const pipeline::StatusSource*> sources;
   sources.push_back(&memory_);
   sources.push_back(&directory_);
-  if (const pipeline::StatusSource* registry = discovery_.status()) sources.push_back(registry);
+  discovery_.add_status(sources);
   sources.push_back(&breakers_);
   if (log_) sources.push_back(log_.get());
   sources.push_back(&availability_);

@@ -58,7 +58,7 @@ class Gateway final : public admin::Control {
     availability_.write_metrics(page);
     memory_.write_metrics(page);
     directory_.write_metrics(page);
-    if (const pipeline::StatusSource* registry = discovery_.status()) registry->write_metrics(page);
+    discovery_.write_metrics(page);
     breakers_.write_metrics(page);
     healths_.write_metrics(page);
     if (log_) log_->write_metrics(page);

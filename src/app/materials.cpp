@@ -3,6 +3,7 @@
 // One listener after the other, then the services; each file is read once per use, errors are collected.
 #include "app/materials.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
@@ -35,6 +36,7 @@ class MaterialLoader {
       if (digest_ != digest_begin) into_.digests[name] = digest_;
     }
     if (document_.discovery.registry) registry(*document_.discovery.registry, "discovery.registry");
+    if (document_.discovery.etcd) etcd(*document_.discovery.etcd, "discovery.etcd");
     return problems_;
   }
 
@@ -83,6 +85,10 @@ class MaterialLoader {
       return std::nullopt;
     }
     return std::string(value);
+  }
+
+  static void end_without_line_break(std::string& secret) {
+    while (secret.ends_with('\n') || secret.ends_with('\r')) secret.pop_back();
   }
 
   static std::string named(const data::Secret& secret) {
@@ -209,7 +215,7 @@ class MaterialLoader {
     if (place.token.source != data::Secret::Source::none) {
       std::optional<std::string> token = read_secret(place.token, path + ".token");
       if (!token) return;
-      while (!token->empty() && (token->back() == '\n' || token->back() == '\r')) token->pop_back();
+      end_without_line_break(*token);
       bool plain = token->find_first_of(" \t\r\n") == std::string::npos;
       if (token->size() < registry_token_min || !plain)
         error(path + ".token", named(place.token) + " holds no token",
@@ -222,6 +228,24 @@ class MaterialLoader {
     digest_ = digest_begin;
     into_.registry_tls = service_material(tls, config::Protocol::http1, path);
     into_.registry_digest = digest_;
+  }
+
+  void etcd(const config::EtcdPlace& place, const std::string& path) {
+    if (place.password.source != data::Secret::Source::none) {
+      std::optional<std::string> password = read_secret(place.password, path + ".password");
+      if (!password) return;
+      end_without_line_break(*password);
+      if (password->empty()) error(path + ".password", named(place.password) + " holds no password");
+      into_.etcd_password = std::move(*password);
+    }
+    if (std::ranges::none_of(place.endpoints, [](const std::string& one) { return one.starts_with("https://"); })) return;
+    config::ServiceTls tls;
+    tls.ca = place.ca;
+    tls.cert = place.cert;
+    tls.key = place.key;
+    digest_ = digest_begin;
+    into_.etcd_tls = service_material(tls, config::Protocol::http1, path);
+    into_.etcd_digest = digest_;
   }
 
   const config::Loaded& loaded_;

@@ -24,8 +24,11 @@ struct Materials {
   std::string registry_token;                                 // what writers show; empty: nothing
   std::shared_ptr<const io::TlsClientMaterial> registry_tls;  // null: it is spoken to in plain text, or is here
   uint64_t registry_digest = 0;                               // of its files, as above
-  std::vector<std::string> files;                             // what was asked for, read or not
-  std::set<std::string> certificates;                         // fingerprints of ours
+  std::string etcd_password;                                  // empty: nobody logs in
+  std::shared_ptr<const io::TlsClientMaterial> etcd_tls;      // null: it is spoken to in plain text
+  uint64_t etcd_digest = 0;
+  std::vector<std::string> files;      // what was asked for, read or not
+  std::set<std::string> certificates;  // fingerprints of ours
 };
 
 // Adds what is wrong to `loaded`; after an error it holds no document. A certificate that has expired is a warning at start and

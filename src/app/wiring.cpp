@@ -57,19 +57,23 @@ std::shared_ptr<io::TlsClientContext> tls_of(const Blueprint& blueprint, const s
 
 // Asks for all unknown names together. One that cannot be found hinders no other, and is asked for again.
 void find_endpoints(const config::Loaded& loaded, upstream::Directory& directory, upstream::Resolver& resolver, Blueprint& blueprint) {
-  std::vector<std::string> names;
+  Instant end = SteadyClock::now() + names_wait;
+  std::vector<std::string> names = directory.unknown_srvs(loaded.document->services);
+  std::vector<Result<upstream::SrvTargets>> targets = resolver.targets_now(names, names_wait);
+  for (size_t i = 0; i < names.size(); ++i) directory.learn_targets(names[i], std::move(targets[i]), SteadyClock::now());
+  names.clear();
   for (const auto& [name, service] : loaded.document->services)
     for (std::string& unknown : directory.unknown_names(service))
       if (std::find(names.begin(), names.end(), unknown) == names.end()) names.push_back(std::move(unknown));
-  std::vector<Result<upstream::Answer>> answers = resolver.lookup_now(names, names_wait);
+  std::vector<Result<upstream::Answer>> answers = resolver.lookup_now(names, std::max<Duration>(end - SteadyClock::now(), 0s));
   for (size_t i = 0; i < names.size(); ++i) directory.learn(names[i], std::move(answers[i]), SteadyClock::now());
   for (const auto& [name, service] : loaded.document->services) {
-    for (const auto& [address, weight] : service.endpoints)
-      if (std::string fault = directory.fault_of(address.host); !fault.empty())
-        blueprint.warnings.push_back(loaded.place(service.at) + ": service " + name + ": " + fault);
+    for (const std::string& fault : directory.faults_of(service))
+      blueprint.warnings.push_back(loaded.place(service.at) + ": service " + name + ": " + fault);
+    config::Service::Found found = service.found();
     config::Balance balance = service.balance.algorithm;
-    blueprint.endpoints[name] = service.registry.empty() ? directory.endpoints(name, service.endpoints, balance)
-                                                         : directory.registered(name, service.registry, balance);
+    blueprint.endpoints[name] = found.source.empty() ? directory.endpoints(name, service.written(), balance, service.srv())
+                                                     : directory.found(name, found.source, found.name, balance);
   }
 }
 

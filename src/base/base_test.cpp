@@ -1,6 +1,7 @@
 // Tests of base/: durations as text, the nearest word, byte slices.
 #include <gtest/gtest.h>
 
+#include "base/base64.h"
 #include "base/bytes.h"
 #include "base/duration.h"
 #include "base/error.h"
@@ -34,6 +35,16 @@ TEST(Bytes, SlicesShareTheBlockAndOutliveTheWhole) {
   EXPECT_EQ(part.view(), "world");
   part.remove_prefix(1);
   EXPECT_EQ(part.view(), "orld");
+}
+
+TEST(Base64, BothWays) {
+  for (auto [bytes, text] : std::vector<std::pair<std::string_view, std::string_view>>{
+           {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"\xff\xfe\xfd", "//79"}}) {
+    EXPECT_EQ(to_base64(bytes), text);
+    EXPECT_EQ(from_base64(text), bytes) << text;
+  }
+  for (std::string_view bad : {"Zg", "Zg=", "Zg===", "Z===", "====", "Zh==", "Zm9=", "Zg==Zg==", "Zm 9", "Zm9-", "Z\xff==", "=m9v"})
+    EXPECT_FALSE(from_base64(bad).has_value()) << bad;
 }
 
 }  // namespace portloom

@@ -100,9 +100,15 @@ void HealthCheck::check(data::Checker& checker) const {
 }
 
 void Service::check(data::Checker& checker) const {
-  if (endpoints.empty() && registry.empty()) checker.error("", "\"endpoints\" is missing", "endpoints: [\"host:port\"], or registry: NAME");
-  if (!endpoints.empty() && !registry.empty()) checker.error("registry", "a service has `endpoints` or `registry`, not both");
-  if (!registry.empty() && tls && tls->use == TlsUse::verified && tls->verify && tls->server_name.empty())
+  std::vector<std::string_view> sources;
+  if (!endpoints.empty()) sources.emplace_back("endpoints");
+  if (dns) sources.emplace_back("dns");
+  if (!registry.empty()) sources.emplace_back("registry");
+  if (!etcd.empty()) sources.emplace_back("etcd");
+  if (sources.empty()) checker.error("", "\"endpoints\" is missing", "endpoints: [\"host:port\"], or one of dns, registry and etcd");
+  if (sources.size() > 1)
+    checker.error(sources[1], "a service has `" + std::string(sources[0]) + "` or `" + std::string(sources[1]) + "`, not both");
+  if (!found().source.empty() && tls && tls->use == TlsUse::verified && tls->verify && tls->server_name.empty())
     checker.warning("tls", "a registered instance has an address and no name: its certificate is checked against that address",
                     "write server_name");
   bool all_draining = !endpoints.empty();

@@ -12,6 +12,7 @@
 
 #include "base/duration.h"
 #include "config/composition.h"
+#include "config/etcd.h"
 #include "config/listener.h"
 #include "config/place.h"
 #include "config/registry.h"
@@ -155,10 +156,12 @@ struct Dns {
 struct Discovery {
   Dns dns;
   std::optional<RegistryPlace> registry;
+  std::optional<EtcdPlace> etcd;
   void visit(this auto& self, auto& field) {
     field("dns", self.dns, "How host names of endpoints are looked up.");
     field("registry", self.registry, "Where the registry is that services name with `registry: NAME`.");
-    field.later("etcd", "consul");
+    field("etcd", self.etcd, "Where the etcd cluster is that services name keys of with `etcd: PATH`.");
+    field.later("consul");
   }
 };
 

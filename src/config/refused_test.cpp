@@ -228,12 +228,56 @@ TEST(Refused, Registry) {
   EXPECT_EQ(of_registry("", "registry: \"a b\""), "expected a name of letters, digits, _ - and ., found \"a b\"");
 }
 
+TEST(Refused, Etcd) {
+  auto of = [](const std::string& etcd, const std::string& service = "etcd: /services/s") {
+    std::string head = "version: 1\nlisteners: {a: {port: 1, to: s}}\nservices: {s: {" + service + "}}\n";
+    std::string text = whole(head + (etcd.empty() ? "" : "discovery: {etcd: {" + etcd + "}}\n"));
+    size_t begin = text.find("error: ");
+    return begin == std::string::npos ? text : text.substr(begin + 7, text.find('\n') - begin - 7);
+  };
+  std::string here = R"(endpoints: ["http://127.0.0.1:2379"])";
+  std::string secure = R"(endpoints: ["https://etcd-1:2379", "https://etcd-2:2379"])";
+  EXPECT_EQ(of(here), "");
+  EXPECT_EQ(of(here + ", username: gateway, password: {env: P}, file: /x"), "");
+  EXPECT_EQ(of(secure + ", ca: ca.pem, cert: c.pem, key: {file: c.key}"), "");
+  EXPECT_EQ(of(""), "nothing says where etcd is");
+  EXPECT_EQ(of("file: /x"), "\"endpoints\" is missing");
+  EXPECT_EQ(of("endpoints: [\"127.0.0.1:2379\"]"), "expected http(s)://host[:port], found \"127.0.0.1:2379\"");
+  EXPECT_EQ(of(here + ", password: {env: P}"), "nobody logs in without `username`");
+  EXPECT_EQ(of(here + ", username: gateway"), "a user needs `password`");
+  EXPECT_EQ(of(here + ", ca: ca.pem"), "a `ca` needs an https endpoint");
+  EXPECT_EQ(of(here + ", cert: ca.pem, key: {env: K}"), "a `cert` needs an https endpoint");
+  EXPECT_EQ(of(secure + ", key: {env: K}"), "a `key` belongs to a `cert`");
+  EXPECT_EQ(of(secure + ", cert: c.pem"), "a `cert` needs its `key`");
+  EXPECT_EQ(of(here, "etcd: /a, endpoints: \"a:1\""), "a service has `endpoints` or `etcd`, not both");
+  EXPECT_EQ(of(here, "etcd: /a, registry: a"), "a service has `registry` or `etcd`, not both");
+  for (std::string bad : {"orders", "/", "/a/", "//a", "/a//b", "/a b"})
+    EXPECT_EQ(of(here, "etcd: \"" + bad + "\""), "expected a path such as /services/orders, found \"" + bad + "\"") << bad;
+}
+
+TEST(Refused, Dns) {
+  auto of = [](const std::string& dns) {
+    std::string text = whole("version: 1\nlisteners: {a: {port: 1, to: s}}\nservices: {s: {" + dns + "}}\n");
+    size_t begin = text.find("error: ");
+    return begin == std::string::npos ? text : text.substr(begin + 7, text.find('\n') - begin - 7);
+  };
+  EXPECT_EQ(of("dns: \"reviews.internal:8080\""), "");
+  EXPECT_EQ(of("dns: {address: \"localhost:8080\"}"), "");
+  EXPECT_EQ(of("dns: {srv: _http._tcp.reviews.internal}"), "");
+  EXPECT_EQ(of("dns: {}"), "nothing is asked for");
+  EXPECT_EQ(of("dns: \"10.0.0.1:80\""), "10.0.0.1:80 is no host name");
+  EXPECT_EQ(of("dns: {address: \"a.b:1\", srv: a.b}"), "a name has `address` or `srv`, not both");
+  EXPECT_EQ(of("dns: \"a.b:1\", endpoints: \"a.b:1\""), "a service has `endpoints` or `dns`, not both");
+  for (std::string bad : std::vector<std::string>{"localhost", ".a.b", "a..b", "a.b c", std::string(64, 'a') + ".b"})
+    EXPECT_EQ(of("dns: {srv: \"" + bad + "\"}"), "expected a name such as _http._tcp.orders.internal, found \"" + bad + "\"") << bad;
+}
+
 TEST(Refused, Services) {
   EXPECT_EQ(shown("defaults: {service: {pool: {connections: 0}}}\n").find("must be at least 1") == std::string::npos, false);
   EXPECT_EQ(whole("version: 1\nlisteners: {a: {port: 1, to: s}}\nservices: {s: {}}\n"),
             "f:3:15: error: \"endpoints\" is missing\n"
             "services: {s: {}}\n"
-            "              ^ endpoints: [\"host:port\"], or registry: NAME\n");
+            "              ^ endpoints: [\"host:port\"], or one of dns, registry and etcd\n");
   EXPECT_EQ(whole("version: 1\nlisteners: {a: {port: 1, to: s}}\nservices: {s: {endpoints: \":80\"}}\n"),
             "f:3:16: error: an endpoint needs a host\n"
             "services: {s: {endpoints: \":80\"}}\n"
@@ -269,9 +313,9 @@ TEST(Refused, AnExpressionWithItsPlace) {
 }
 
 TEST(Refused, ALaterSourceOfEndpointsInOneMessage) {
-  EXPECT_EQ(whole("version: 1\nlisteners: {a: {port: 1, to: s}}\nservices: {s: {dns: x:1}}\n"),
-            "f:3:16: error: \"dns\" is not in this version\n"
-            "services: {s: {dns: x:1}}\n"
+  EXPECT_EQ(whole("version: 1\nlisteners: {a: {port: 1, to: s}}\nservices: {s: {consul: x}}\n"),
+            "f:3:16: error: \"consul\" is not in this version\n"
+            "services: {s: {consul: x}}\n"
             "               ^\n");
 }
 

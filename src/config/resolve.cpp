@@ -46,10 +46,13 @@ class Resolver {
       policies(service.policies, all_captures_);
       texts(data::shape_of<Balancing>(), &service.balance, "services." + name + ".balance", all_captures_);
     }
-    for (const auto& [name, service] : document_.services)
+    for (const auto& [name, service] : document_.services) {
       if (!service.registry.empty() && !document_.discovery.registry)
         error("services." + name + ".registry", "nothing says where the registry is",
               "write discovery: {registry: {}} for one in this process, or {registry: {url: \"http://host:9910\"}}");
+      if (!service.etcd.empty() && !document_.discovery.etcd)
+        error("services." + name + ".etcd", "nothing says where etcd is", "write discovery: {etcd: {endpoints: [\"http://host:2379\"]}}");
+    }
     policies(document_.defaults.route.policies, all_captures_);
     for (const Route* group : groups_) policies(group->policies, all_captures_);
     for (const auto& [name, service] : document_.services) {
@@ -385,6 +388,7 @@ class Resolver {
   // A name may lead to many instances; an address is one.
   void outliers(const std::string& name, const Service& service) {
     if (!service.outliers) return;
+    if (service.dns || !service.found().source.empty()) return;
     for (const auto& [address, weight] : service.endpoints)
       if (!address.is_unix() && address.host.find_first_not_of("0123456789abcdefABCDEF.:") != std::string::npos) return;
     double most = service.outliers->share.fraction * static_cast<double>(service.endpoints.size()) + 1e-9;

@@ -13,6 +13,8 @@
 #include "config/balancing.h"
 #include "config/breaker.h"
 #include "config/concurrency.h"
+#include "config/dns.h"
+#include "config/etcd.h"
 #include "config/health_check.h"
 #include "config/outliers.h"
 #include "config/place.h"
@@ -117,19 +119,41 @@ struct ServiceEndpoint {
 struct Service : ServiceSettings {
   std::string context;
   std::vector<ServiceEndpoint> endpoints;
+  std::optional<DnsPlace> dns;
   std::string registry;
+  std::string etcd;
   Position at;
 
   void visit(this auto& self, auto& field) {
     using namespace data::rules;
     field("context", self.context, "The bounded context that owns it: a label in metrics and errors.");
     field("endpoints", self.endpoints, at_least(1), "Its instances, host:port each. Host names are resolved.");
+    field("dns", self.dns, "Instead of `endpoints`: a name and a port, or a name of SRV records.");
     field("registry", self.registry, valid(is_name, "a name of letters, digits, _ - and ."),
           "Instead of `endpoints`: its name in the registry (discovery.registry), where its instances register themselves.");
+    field("etcd", self.etcd, valid(is_etcd_path, "a path such as /services/orders"),
+          "Or: its path in etcd (discovery.etcd). Its instances are the values of the keys that begin with it and a /.");
     self.visit_settings(field);
-    field.later("dns", "etcd", "consul", "descriptors", "sidecar");
+    field.later("consul", "descriptors", "sidecar");
   }
   void check(data::Checker& checker) const;
+  // `endpoints`, or what `dns` names in their place; none where its SRV records say it.
+  std::vector<ServiceEndpoint> written() const {
+    if (dns && dns->srv.empty()) return {{dns->address, 1}};
+    return endpoints;
+  }
+  // The name of its SRV records; empty: it has none.
+  std::string srv() const { return dns ? dns->srv : std::string(); }
+  // Who says where its instances are, and under which name; both empty: they are written.
+  struct Found {
+    std::string_view source;  // as its key is called: "registry", "etcd"
+    std::string_view name;
+  };
+  Found found() const {
+    if (!registry.empty()) return {"registry", registry};
+    if (!etcd.empty()) return {"etcd", etcd};
+    return {};
+  }
 };
 
 }  // namespace portloom::config

@@ -14,25 +14,20 @@
 namespace portloom::discovery {
 
 Follower::Follower(std::unique_ptr<http::Fetcher> fetcher, Settings settings, Instant now)
-    : fetcher_(std::move(fetcher)), settings_(std::move(settings)), confirmed_(now) {
-  if (settings_.file.empty()) return;
-  Result<std::optional<std::string>> kept = KeptFile::read(settings_.file);
-  std::optional<Changes> changes;
-  if (!kept)
-    warning_ = kept.error().detail;
-  else if (*kept && !(changes = read(**kept)))
-    warning_ = settings_.file + " holds no endpoints and is not used";
-  if (changes)
-    for (auto& [name, instances] : changes->services) services_[name].left = std::move(instances);
-  file_ = std::make_unique<KeptFile>(settings_.file);
+    : fetcher_(std::move(fetcher)), contact_("registry", settings.file, now) {
+  std::optional<std::string> kept = contact_.kept();
+  if (!kept) return;
+  std::optional<Changes> changes = read(*kept);
+  if (!changes) contact_.warn(settings.file + " holds no endpoints and is not used");
+  if (!changes) return;
+  for (auto& [name, instances] : changes->services) services_[name].left = std::move(instances);
 }
 
 Follower::~Follower() { stop(); }
 
 void Follower::stop() {
   scope_.cancel();
-  if (file_ != nullptr && unsaved_) file_->write(text());
-  unsaved_ = false;
+  contact_.finish([this] { return text(); });
 }
 
 Task<void> Follower::work(Follower* self) {
@@ -42,27 +37,22 @@ Task<void> Follower::work(Follower* self) {
     Result<http::Fetcher::Answer> answer = co_await self->fetcher_->ask(std::move(question), Agenda::current().now() + answer_max);
     Instant now = Agenda::current().now();
     std::optional<Changes> changes;
+    std::string fault;
     if (!answer)
-      self->fault_ = answer.error().detail.empty() ? std::string(name_of(answer.error().code)) : answer.error().detail;
+      fault = answer.error().detail.empty() ? std::string(name_of(answer.error().code)) : answer.error().detail;
     else if (answer->status != 200)
-      self->fault_ = "the registry answers " + std::to_string(answer->status);
+      fault = "the registry answers " + std::to_string(answer->status);
     else if (!(changes = read(answer->body)))
-      self->fault_ = "the registry's answer is not one";
+      fault = "the registry's answer is not one";
+    Duration wait{};
     if (changes) {
-      self->fault_.clear();
-      self->failures_ = 0;
-      ++self->answers_;
-      self->confirmed_ = now;
-      self->take(std::move(*changes), now);
-      self->save(now);
-      continue;
+      self->contact_.heard(now);
+      self->take(std::move(*changes));
+    } else {
+      wait = self->contact_.failed(std::move(fault));
     }
-    ++self->errors_;
-    self->failures_ = std::min(self->failures_ + 1, 16U);
-    Duration wait = std::min(again_most, again_first * (1 << (self->failures_ - 1)));
-    wait -= Duration(static_cast<int64_t>(self->random_.below(static_cast<uint64_t>(wait.count() / 2))));
-    self->save(now);
-    co_await sleep_for(wait);
+    self->contact_.save(now, [self] { return self->text(); });
+    if (wait > Duration{}) co_await sleep_for(wait);
   }
 }
 
@@ -116,7 +106,7 @@ void Follower::begin_anew() {
   }
 }
 
-void Follower::take(Changes changes, Instant) {
+void Follower::take(Changes changes) {
   if (changes.reset && version_ != 0) begin_anew();
   version_ = changes.version;
   std::vector<std::string> touched;
@@ -133,7 +123,7 @@ void Follower::take(Changes changes, Instant) {
     }
   }
   if (!changes.more) complete_ = true;
-  if (!touched.empty()) unsaved_ = true;
+  if (!touched.empty()) contact_.touch();
   for (const std::string& name : touched) {
     changed(name);
     auto service = services_.find(name);
@@ -175,33 +165,11 @@ std::string Follower::text() const {
   return text;
 }
 
-void Follower::save(Instant now) {
-  if (file_ == nullptr || !unsaved_ || now < save_at_) return;
-  unsaved_ = false;
-  save_at_ = now + save_after;
-  file_->write(text());
-}
-
 void Follower::write_status(std::string& text) const {
   data::JsonWriter json(text);
   json.begin_object().member("url", std::string(fetcher_->origin().secure ? "https://" : "http://") + fetcher_->origin().authority());
-  json.member("state", fault_.empty() ? "current" : "stale");
-  json.member("age_s", static_cast<uint64_t>((Agenda::current().now() - confirmed_) / 1s));
-  if (!fault_.empty()) json.member("error", fault_);
-  json.member("version", version_).member("services", services_.size());
-  if (!settings_.file.empty()) json.member("file", settings_.file);
-  std::string file_fault = file_ == nullptr ? std::string() : file_->fault();
-  if (!file_fault.empty()) json.member("file_error", file_fault);
-  json.end_object();
-}
-
-void Follower::write_metrics(std::string& page) const {
-  page += "# HELP portloom_discovery_age_seconds Since a source of endpoints last said what is so.\n";
-  page += "# TYPE portloom_discovery_age_seconds gauge\nportloom_discovery_age_seconds{source=\"registry\"} ";
-  append_number(page, static_cast<uint64_t>((Agenda::current().now() - confirmed_) / 1s));
-  page += "\n# HELP portloom_discovery_answers_total Answers of a source of endpoints.\n# TYPE portloom_discovery_answers_total counter\n";
-  page += "portloom_discovery_answers_total{source=\"registry\",outcome=\"ok\"} " + std::to_string(answers_) + "\n";
-  page += "portloom_discovery_answers_total{source=\"registry\",outcome=\"failed\"} " + std::to_string(errors_) + "\n";
+  contact_.write_status(json);
+  json.member("version", version_).member("services", services_.size()).end_object();
 }
 
 }  // namespace portloom::discovery

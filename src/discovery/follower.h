@@ -13,21 +13,16 @@
 #include <vector>
 
 #include "async/scope.h"
-#include "base/random.h"
 #include "discovery/instance.h"
-#include "discovery/kept_file.h"
+#include "discovery/source.h"
 #include "http/fetch.h"
-#include "pipeline/ports.h"
 
 namespace portloom::discovery {
 
-class Follower final : public pipeline::EndpointSource, public pipeline::StatusSource {
+class Follower final : public Source {
  public:
   static constexpr Duration poll_wait = 10s;   // the registry answers by then, changed or not
   static constexpr Duration answer_max = 20s;  // then it counts as away
-  static constexpr Duration again_first = 100ms;
-  static constexpr Duration again_most = 5s;
-  static constexpr Duration save_after = 1s;
 
   struct Settings {
     std::string file;  // where what is known is kept; empty: nowhere
@@ -35,18 +30,18 @@ class Follower final : public pipeline::EndpointSource, public pipeline::StatusS
   // Reads the file. `fetcher` is its own.
   Follower(std::unique_ptr<http::Fetcher> fetcher, Settings settings, Instant now);
   ~Follower() override;
-  const std::string& warning() const { return warning_; }
-  void start() { scope_.spawn(work, this); }
+  void start() override { scope_.spawn(work, this); }
   void stop();
-  // The registry has told all it knows since start().
-  bool complete() const { return complete_; }
+  const std::string& warning() const override { return contact_.warning(); }
+  bool complete() const override { return complete_; }
+  const Contact& contact() const { return contact_; }
 
   std::vector<pipeline::FoundEndpoint> endpoints(std::string_view service) const override;
-  Instant confirmed() const override { return confirmed_; }
-  std::string fault() const override { return fault_; }
+  Instant confirmed() const override { return contact_.confirmed(); }
+  std::string fault() const override { return contact_.fault(); }
   std::string_view name() const override { return "registry"; }
   void write_status(std::string& json) const override;
-  void write_metrics(std::string& page) const override;
+  void write_metrics(std::string&) const override {}  // it has none beside its contact's
 
  private:
   struct Service {
@@ -62,27 +57,16 @@ class Follower final : public pipeline::EndpointSource, public pipeline::StatusS
   };
   static Task<void> work(Follower* self);
   static std::optional<Changes> read(std::string_view text);
-  void take(Changes changes, Instant now);
+  void take(Changes changes);
   void begin_anew();
   std::string text() const;
-  void save(Instant now);
 
   std::unique_ptr<http::Fetcher> fetcher_;
-  Settings settings_;
-  std::string warning_;
-  std::unique_ptr<KeptFile> file_;
-  bool unsaved_ = false;
-  Instant save_at_{};
+  Contact contact_;
   std::unordered_map<std::string, Service> services_;
   uint64_t version_ = 0;
   bool catching_up_ = true;  // not all of the registry's services were told yet
   bool complete_ = false;
-  Instant confirmed_{};
-  std::string fault_ = "not asked yet";
-  uint32_t failures_ = 0;
-  uint64_t answers_ = 0;
-  uint64_t errors_ = 0;
-  Random random_{random_seed()};
   Scope scope_;
 };
 

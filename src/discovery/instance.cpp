@@ -118,13 +118,34 @@ std::expected<Instance, std::string> read_instance(std::string_view object) {
   return std::move(reading.read.instance);
 }
 
-std::expected<Registration, std::string> read_registration(std::string_view text) {
+namespace {
+
+std::expected<std::string_view, std::string> object_of(std::string_view text) {
   std::expected<data::JsonSpan, data::JsonFault> span = data::slice(text, {.bytes = 64 * 1024, .depth = 32});
   if (!span) return std::unexpected("not JSON: " + std::string(span.error().message) + " at byte " + std::to_string(span.error().at));
   std::string_view object = span->in(text);
   if (data::kind_of_json(object) != data::JsonKind::object) return std::unexpected("expected a JSON object");
+  return object;
+}
+
+}  // namespace
+
+std::expected<Instance, std::string> read_value(std::string_view text) {
+  std::expected<std::string_view, std::string> object = object_of(text);
+  if (!object) return std::unexpected(std::move(object.error()));
   Reading reading;
-  reading.object(object);
+  reading.strict = false;
+  reading.object(*object);
+  if (reading.fault.empty() && !reading.read.has_address) reading.fault = "\"address\" is missing";
+  if (!reading.fault.empty()) return std::unexpected(std::move(reading.fault));
+  return std::move(reading.read.instance);
+}
+
+std::expected<Registration, std::string> read_registration(std::string_view text) {
+  std::expected<std::string_view, std::string> object = object_of(text);
+  if (!object) return std::unexpected(std::move(object.error()));
+  Reading reading;
+  reading.object(*object);
   if (!reading.fault.empty()) return std::unexpected(std::move(reading.fault));
   return std::move(reading.read);
 }

@@ -45,6 +45,8 @@ struct Registration {
 void write_instance(data::JsonWriter& json, const Instance& instance);
 // What write_instance wrote; `object` is a JSON object that slice() has found. Members of a later version are passed over.
 std::expected<Instance, std::string> read_instance(std::string_view object);
+// The same as a value that somebody else keeps: its key says who it is, so that its id may be missing. At most 16 KiB.
+std::expected<Instance, std::string> read_value(std::string_view text);
 // A registration's body as a client wrote it; the error says what is wrong with it. Unknown members are.
 std::expected<Registration, std::string> read_registration(std::string_view text);
 

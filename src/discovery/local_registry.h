@@ -11,13 +11,12 @@
 
 #include "async/event.h"
 #include "async/scope.h"
-#include "discovery/kept_file.h"
 #include "discovery/registry.h"
-#include "pipeline/ports.h"
+#include "discovery/source.h"
 
 namespace portloom::discovery {
 
-class LocalRegistry final : public pipeline::EndpointSource, public pipeline::StatusSource {
+class LocalRegistry final : public Source {
  public:
   struct Settings {
     std::string file;   // its snapshot; empty: it is kept nowhere
@@ -31,10 +30,9 @@ class LocalRegistry final : public pipeline::EndpointSource, public pipeline::St
   // Reads the snapshot. `wall`: versions begin there, so that they go on over restarts.
   LocalRegistry(Settings settings, Instant now, WallTime wall);
   ~LocalRegistry() override;
-  // What was wrong with the snapshot, for whoever runs the process; empty: nothing.
-  const std::string& warning() const { return warning_; }
-  // Within a loop.
-  void start();
+  const std::string& warning() const override { return warning_; }
+  void start() override;
+  bool complete() const override { return true; }
   // Writes the snapshot a last time.
   void stop();
   void use(std::string token) { settings_.token = std::move(token); }

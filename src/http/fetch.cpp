@@ -45,6 +45,7 @@ std::optional<Origin> Origin::parse(std::string_view text) {
 
 Fetcher::Fetcher(Origin origin, Names& names, std::shared_ptr<io::TlsClientContext> tls, Settings settings)
     : origin_(std::move(origin)), names_(names), settings_(settings) {
+  client_.body_timeout = settings_.silence_max;
   if (tls != nullptr) peer_ = tls->peer(origin_.host);
 }
 
@@ -97,6 +98,17 @@ Task<Result<Fetcher::Answer>> Fetcher::ask(Question question, Instant deadline) 
   }
 }
 
+bool Fetcher::compose(const Question& question, Request& request) const {
+  if (!request.assign(question.method, question.target)) return false;
+  request.headers.add(Name::host, origin_.authority());
+  for (const auto& [name, value] : question.fields) request.headers.add(name, value);
+  if (!question.body.empty()) {
+    request.headers.add(Name::content_type, "application/json");
+    request.body = Body(Bytes::copy(question.body));
+  }
+  return true;
+}
+
 // `stale`: a connection that was kept alive was gone before it said anything.
 Task<Result<Fetcher::Answer>> Fetcher::try_once(const Question& question, Instant deadline, bool& stale) {
   std::unique_ptr<ClientConnection> connection = std::move(connection_);
@@ -107,13 +119,7 @@ Task<Result<Fetcher::Answer>> Fetcher::try_once(const Question& question, Instan
     connection = std::move(*fresh);
   }
   Request request;
-  if (!request.assign(question.method, question.target)) co_return failure(Code::invalid, Side::gateway, "no request: " + question.target);
-  request.headers.add(Name::host, origin_.authority());
-  for (const auto& [name, value] : question.fields) request.headers.add(name, value);
-  if (!question.body.empty()) {
-    request.headers.add(Name::content_type, "application/json");
-    request.body = Body(Bytes::copy(question.body));
-  }
+  if (!compose(question, request)) co_return failure(Code::invalid, Side::gateway, "no request: " + question.target);
   Answer answer;
   {
     Result<Response> response = co_await connection->exchange(request, {}, deadline);
@@ -136,6 +142,20 @@ Task<Result<Fetcher::Answer>> Fetcher::try_once(const Question& question, Instan
     connection_ = std::move(connection);
   }
   co_return std::move(answer);
+}
+
+Task<Result<void>> Fetcher::listen(Question question, Instant deadline, Hear hear) {
+  Result<std::unique_ptr<ClientConnection>> connection = co_await connect(deadline);
+  if (!connection) co_return std::unexpected(std::move(connection.error()));
+  Request request;
+  if (!compose(question, request)) co_return failure(Code::invalid, Side::gateway, "no request: " + question.target);
+  Result<Response> response = co_await (*connection)->exchange(request, {}, deadline);
+  if (!response) co_return std::unexpected(std::move(response.error()));
+  while (true) {
+    Result<Bytes> piece = co_await response->body.read();
+    if (!piece) co_return std::unexpected(std::move(piece.error()));
+    if (piece->empty() || !hear(response->status, piece->view())) co_return Result<void>{};
+  }
 }
 
 }  // namespace portloom::http

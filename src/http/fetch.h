@@ -1,9 +1,11 @@
 // http/fetch.h
 //
 // Fetcher: a bounded client for control traffic, not for requests of clients: one origin, one request at a time, one kept-alive
-// HTTP/1.1 connection, answers whole in memory. Names: who knows the addresses of a host. Used on one loop.
+// HTTP/1.1 connection, answers whole in memory, or piece by piece where one does not end. Names: who knows the addresses of a host.
+// Used on one loop.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,6 +40,7 @@ class Fetcher {
   struct Settings {
     Duration connect_timeout = 2s;
     size_t answer_max = 64 * 1024 * 1024;  // bytes of an answer's body
+    Duration silence_max = 60s;            // of an answer that has begun
   };
   struct Answer {
     uint16_t status = 0;
@@ -54,10 +57,15 @@ class Fetcher {
   Fetcher(Origin origin, Names& names, std::shared_ptr<io::TlsClientContext> tls = nullptr)
       : Fetcher(std::move(origin), names, std::move(tls), Settings{}) {}
   Fetcher(const Fetcher&) = delete;
+  // The pieces of an answer's body as they come; false: no more of them.
+  using Hear = std::function<bool(uint16_t status, std::string_view piece)>;
 
   // The whole answer, by `deadline`: else Code::upstream_timeout. An idle connection that turns out to be dead is replaced once.
   // One at a time. Dropping the task closes the connection.
   Task<Result<Answer>> ask(Question question, Instant deadline);
+  // The same piece by piece, over a connection of its own that ends with it; the head comes by `deadline`. Returns when the answer is
+  // over, or `hear` has had enough.
+  Task<Result<void>> listen(Question question, Instant deadline, Hear hear);
   const Origin& origin() const { return origin_; }
   // Our own end of the connection, while there is one; else empty.
   std::string local_host() const;
@@ -65,6 +73,8 @@ class Fetcher {
 
  private:
   Task<Result<Answer>> try_once(const Question& question, Instant deadline, bool& stale);
+  // False: `question` is no request.
+  bool compose(const Question& question, Request& request) const;
   Task<Result<std::unique_ptr<ClientConnection>>> connect(Instant deadline);
   Task<Result<std::vector<io::Address>>> resolve();
 

@@ -12,7 +12,7 @@
 #include "async/scope.h"
 #include "discovery/registry_service.h"
 #include "http/fetch.h"
-#include "server/server.h"
+#include "testing/service_at.h"
 #include "testing/sim_loop.h"
 
 namespace portloom::testing {
@@ -29,34 +29,17 @@ class NoNames final : public http::Names {
 class RegistryDoor {
  public:
   explicit RegistryDoor(LocalRegistry::Settings settings = {}, io::Address at = io::Address::loopback(0), WallTime wall = WallTime(1s))
-      : registry(std::move(settings), Agenda::current().now(), wall) {
-    auto snapshot = std::make_shared<pipeline::Snapshot>();
-    snapshot->table = *pipeline::RouteTable::compile({}, {});
-    snapshot->listeners = {"registry"};
-    plan_ = std::make_unique<pipeline::Plan>(std::move(snapshot));
-    auto service = std::make_unique<discovery::RegistryService>(registry);
-    auto entry = std::make_unique<pipeline::Entry>();
-    entry->chain = std::make_unique<pipeline::Chain>(std::vector<pipeline::Policy*>{}, *service);
-    entry->internal_errors = true;
-    plan_->owned_services.push_back(std::move(service));
-    plan_->entries.push_back(std::move(entry));
-    workplace_.plan = plan_.get();
-    workplace_.admission = &admission_;
-    server::Door door;
-    door.internal_errors = door.quiet = true;
-    server_ = std::make_unique<server::Server>(workplace_, std::move(door), std::move(*io::listen(at, false)));
+      : registry(std::move(settings), Agenda::current().now(), wall),
+        door_(std::make_unique<discovery::RegistryService>(registry), std::move(at)) {
     registry.start();
   }
-  const io::Address& address() const { return server_->address(); }
+  const io::Address& address() const { return door_.address(); }
   std::string url() const { return "http://" + address().text(); }
 
   LocalRegistry registry;
 
  private:
-  server::Admission admission_{{}};
-  std::unique_ptr<pipeline::Plan> plan_;
-  server::Workplace workplace_;
-  std::unique_ptr<server::Server> server_;
+  ServiceAt door_;
 };
 
 class Asker {

@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
+#include <set>
 
 #include "testing/sim_loop.h"
 
@@ -20,6 +22,14 @@ class Script final : public Lookup {
     if (takes > Duration{}) co_await sleep_for(takes);
     co_return says(name);
   }
+  Task<Result<SrvTargets>> targets(std::string name) override {
+    asked_targets.push_back(Agenda::current().now());
+    co_return says_targets(name);
+  }
+  void say_targets(std::vector<SrvTarget> list, Duration ttl = 10s) {
+    std::ranges::sort(list);
+    says_targets = [list, ttl](const std::string&) { return Result<SrvTargets>(SrvTargets{list, ttl}); };
+  }
   void say(std::vector<std::string_view> addresses, Duration ttl = 10s) {
     says = [addresses, ttl](const std::string&) {
       Answer answer;
@@ -32,7 +42,9 @@ class Script final : public Lookup {
     says = [code](const std::string& name) { return Result<Answer>(failure(code, Side::upstream, "cannot resolve " + name)); };
   }
   std::function<Result<Answer>(const std::string&)> says;
+  std::function<Result<SrvTargets>(const std::string&)> says_targets;
   std::vector<Instant> asked;
+  std::vector<Instant> asked_targets;
   Duration takes{0};
 };
 
@@ -183,6 +195,96 @@ TEST_F(Names, ThatNobodyNeedsAreForgotten) {
   EXPECT_EQ(script.asked.size(), 0u);
 }
 
+struct Srvs : Names {
+  Srvs() {
+    // a, b: one address each; both: two; gone: none.
+    script.says = [](const std::string& name) -> Result<Answer> {
+      std::map<std::string, std::vector<std::string_view>> hosts = {
+          {"a.test", {"10.0.0.1"}}, {"b.test", {"10.0.0.2"}}, {"c.test", {"10.0.0.3"}}, {"both.test", {"10.0.0.4", "10.0.0.5"}}};
+      Answer answer{.addresses = {}, .ttl = 30s};
+      for (std::string_view address : hosts[name]) answer.addresses.push_back(at(address));
+      if (answer.addresses.empty()) return failure(Code::no_endpoint, Side::upstream, "cannot resolve " + name);
+      return answer;
+    };
+  }
+  void begin_srv() {
+    directory.learn_targets("_http._tcp.shop.test", script.says_targets("_http._tcp.shop.test"), loop.now());
+    config::Service service;
+    service.dns = config::DnsPlace{{}, "_http._tcp.shop.test"};
+    for (const std::string& host : directory.unknown_names(service)) directory.learn(host, script.says(host), loop.now());
+    shop = directory.endpoints("shop", {}, {}, "_http._tcp.shop.test");
+    directory.put_in_force({{"shop", shop}});
+    directory.start();
+  }
+  std::string weights() const {
+    std::string text;
+    for (const Instance& one : *shop->get())
+      text += (text.empty() ? "" : " ") + one.address.text() + "/" + std::to_string(one.weight) + "/" + one.host;
+    return text;
+  }
+};
+
+TEST_F(Srvs, BecomeEndpointsWithTheirPortsAndWeights) {
+  script.say_targets({{0, "a.test", 8001, 30}, {0, "b.test", 8002, 10}, {0, "both.test", 8003, 20}, {0, "gone.test", 1, 60}});
+  begin_srv();
+  EXPECT_EQ(weights(), "10.0.0.1:8001/250/a.test 10.0.0.2:8002/83/b.test 10.0.0.4:8003/83/both.test 10.0.0.5:8003/83/both.test");
+  script.say_targets({{0, "a.test", 8001, 0}, {0, "b.test", 8002, 0}});
+  loop.run_for(11s);
+  EXPECT_EQ(weights(), "10.0.0.1:8001/1/a.test 10.0.0.2:8002/1/b.test");
+}
+
+TEST_F(Srvs, OfTheLowestPriorityThatIsThereAreUsed) {
+  script.say_targets({{20, "b.test", 80, 1}, {10, "gone.test", 80, 1}, {30, "c.test", 80, 1}});
+  begin_srv();
+  EXPECT_EQ(seen(), "10.0.0.2:80");
+  script.say_targets({{20, "b.test", 80, 1}, {10, "a.test", 80, 1}});
+  loop.run_for(12s);
+  EXPECT_EQ(seen(), "10.0.0.1:80");
+}
+
+TEST_F(Srvs, HostsThatAreNewAreFoundBeforeTheOldOnesGo) {
+  script.say_targets({{0, "a.test", 80, 1}});
+  begin_srv();
+  script.say_targets({{0, "b.test", 80, 1}});
+  script.takes = 2s;
+  std::set<std::string> states;
+  for (int i = 0; i < 200; ++i) {
+    loop.run_for(100ms);
+    states.insert(seen());
+  }
+  EXPECT_EQ(states, (std::set<std::string>{"10.0.0.1:80", "10.0.0.2:80"}));  // never nobody
+  EXPECT_EQ(seen(), "10.0.0.2:80");
+}
+
+TEST_F(Srvs, AreKeptWhileNobodyCanSayAndGivenUpWhenTheyAreDenied) {
+  script.say_targets({{0, "a.test", 80, 1}}, 5s);
+  begin_srv();
+  auto fail = [&](Code code) {
+    script.says_targets = [code](const std::string& name) {
+      return Result<SrvTargets>(failure(code, Side::upstream, "cannot resolve " + name));
+    };
+  };
+  fail(Code::unavailable);
+  loop.run_for(50s);
+  EXPECT_EQ(seen(), "10.0.0.1:80");
+  std::string status;
+  directory.write_status(status);
+  EXPECT_NE(status.find(R"("srv":"_http._tcp.shop.test","srv_error":"cannot resolve _http._tcp.shop.test")"), std::string::npos) << status;
+  std::string page;
+  directory.write_metrics(page);
+  EXPECT_NE(page.find("portloom_endpoints{service=\"shop\",state=\"stale\"} 1\n"), std::string::npos) << page;
+  script.say_targets({{0, "a.test", 80, 1}}, 5s);
+  loop.run_for(31s);
+  fail(Code::no_endpoint);
+  loop.run_for(10s);
+  EXPECT_EQ(seen(), "");
+  shop.reset();
+  size_t asked = script.asked_targets.size();
+  directory.put_in_force({});
+  loop.run_for(1min);
+  EXPECT_LE(script.asked_targets.size(), asked + 1);
+}
+
 // A source of registered instances that a test plays.
 class Registered final : public pipeline::EndpointSource {
  public:
@@ -202,9 +304,9 @@ class Registered final : public pipeline::EndpointSource {
 TEST_F(Names, InTheRegistryAreFollowed) {
   Registered source;
   source.known = {{"orders", "10.0.0.1:80"}};
-  shop = directory.registered("shop", "orders");
+  shop = directory.found("shop", "registry", "orders");
   EXPECT_EQ(seen(), "");
-  directory.use(&source);
+  directory.use("registry", &source);
   EXPECT_EQ(seen(), "10.0.0.1:80");
   EXPECT_EQ(shop->get()->front().weight, 2u);
   EXPECT_EQ(shop->get()->front().host, "10.0.0.1");
@@ -216,8 +318,8 @@ TEST_F(Names, InTheRegistryAreFollowed) {
   EXPECT_EQ(seen(), "10.0.0.1:80 10.0.0.2:80");
   source.tell_of("orders");
   EXPECT_EQ(shop->version(), before + 1);
-  EXPECT_EQ(directory.registered("shop", "orders"), shop);
-  EXPECT_NE(directory.registered("shop", "users"), shop);
+  EXPECT_EQ(directory.found("shop", "registry", "orders"), shop);
+  EXPECT_NE(directory.found("shop", "registry", "users"), shop);
   EXPECT_NE(directory.endpoints("shop", {}), shop);
   directory.put_in_force({{"shop", shop}});
   std::string status;
@@ -229,20 +331,39 @@ TEST_F(Names, InTheRegistryAreFollowed) {
   EXPECT_NE(page.find("portloom_endpoints{service=\"shop\",state=\"stale\"} 2\n"), std::string::npos) << page;
 }
 
+TEST_F(Names, OfOneSourceAreNotThoseOfAnother) {
+  Registered registry;
+  Registered etcd;
+  registry.known = {{"/orders", "10.0.0.1:80"}};
+  etcd.known = {{"/orders", "10.0.0.2:80"}};
+  directory.use("registry", &registry);
+  directory.use("etcd", &etcd);
+  shop = directory.found("shop", "etcd", "/orders");
+  EXPECT_EQ(seen(), "10.0.0.2:80");
+  EXPECT_NE(directory.found("shop", "registry", "/orders"), shop);
+  etcd.known.clear();
+  registry.tell_of("/orders");
+  EXPECT_EQ(seen(), "10.0.0.2:80");
+  etcd.tell_of("/orders");
+  EXPECT_EQ(seen(), "");
+  directory.use("etcd", nullptr);
+  directory.use("registry", nullptr);
+}
+
 TEST_F(Names, InTheRegistryStayWithoutASourceAndGoWithTheService) {
   Registered source;
   source.known = {{"orders", "10.0.0.1:80"}};
-  shop = directory.registered("shop", "orders");
-  directory.use(&source);
-  directory.use(nullptr);
-  directory.registered("shop", "orders");
+  shop = directory.found("shop", "registry", "orders");
+  directory.use("registry", &source);
+  directory.use("registry", nullptr);
+  directory.found("shop", "registry", "orders");
   EXPECT_EQ(seen(), "10.0.0.1:80");
-  directory.use(&source);
+  directory.use("registry", &source);
   shop.reset();
   directory.put_in_force({});
   source.known.clear();
   source.tell_of("orders");  // nobody needs it any more
-  directory.use(nullptr);
+  directory.use("registry", nullptr);
   source.tell_of("orders");
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include <ares.h>
+#include <arpa/nameser.h>
 #include <netdb.h>
 #include <poll.h>
 
@@ -49,6 +50,14 @@ Result<Answer> answer_of(const std::string& name, int status, const ares_addrinf
   return answer;
 }
 
+Result<SrvTargets> targets_of(const std::string& name, int status, const unsigned char* message, int length) {
+  if (status != ARES_SUCCESS) return failed(name, status);
+  std::optional<SrvTargets> targets = parse_srv({message, static_cast<size_t>(length)});
+  if (!targets) return failed(name, ARES_EBADRESP);
+  if (targets->list.empty()) return failed(name, ARES_ENODATA);
+  return std::move(*targets);
+}
+
 }  // namespace
 
 struct Resolver::Library {
@@ -80,14 +89,20 @@ struct Resolver::Library {
 };
 
 // Held by who asked and, until it has called back, by c-ares.
+template <class T>
 struct Resolver::Question {
   explicit Question(std::string of) : name(std::move(of)) {}
   std::string name;
-  std::optional<Result<Answer>> answer;
+  std::optional<Result<T>> answer;
+  static void* held(std::shared_ptr<Question> question) { return new std::shared_ptr<Question>(std::move(question)); }
   static void called_back(void* argument, int status, int, ares_addrinfo* info) {
     std::unique_ptr<std::shared_ptr<Question>> held(static_cast<std::shared_ptr<Question>*>(argument));
     (*held)->answer = answer_of((*held)->name, status, info);
     if (info != nullptr) ::ares_freeaddrinfo(info);
+  }
+  static void called_back_raw(void* argument, int status, int, unsigned char* message, int length) {
+    std::unique_ptr<std::shared_ptr<Question>> held(static_cast<std::shared_ptr<Question>*>(argument));
+    (*held)->answer = targets_of((*held)->name, status, message, length);
   }
 };
 
@@ -112,18 +127,25 @@ Result<std::unique_ptr<Resolver>> Resolver::make(const std::vector<std::string>&
   return std::unique_ptr<Resolver>(new Resolver(std::move(library)));
 }
 
-std::shared_ptr<Resolver::Question> Resolver::ask(const std::string& name) {
-  auto question = std::make_shared<Question>(name);
+std::shared_ptr<Resolver::Question<Answer>> Resolver::ask(const std::string& name) {
+  auto question = std::make_shared<Question<Answer>>(name);
   ares_addrinfo_hints hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = ARES_AI_NOSORT;  // all are used: their order means nothing
-  ::ares_getaddrinfo(library_->channel, name.c_str(), nullptr, &hints, Question::called_back, new std::shared_ptr<Question>(question));
+  ::ares_getaddrinfo(library_->channel, name.c_str(), nullptr, &hints, Question<Answer>::called_back, Question<Answer>::held(question));
   return question;
 }
 
-Task<Result<Answer>> Resolver::lookup(std::string name) {
-  std::shared_ptr<Question> question = ask(name);
+std::shared_ptr<Resolver::Question<SrvTargets>> Resolver::ask_targets(const std::string& name) {
+  auto question = std::make_shared<Question<SrvTargets>>(name);
+  ::ares_query(library_->channel, name.c_str(), ns_c_in, ns_t_srv, Question<SrvTargets>::called_back_raw,
+               Question<SrvTargets>::held(question));
+  return question;
+}
+
+template <class T>
+Task<Result<T>> Resolver::answered(std::shared_ptr<Question<T>> question) {
   while (!question->answer) {
     co_await sleep_for(look_every);
     library_->process(0ms);
@@ -131,16 +153,30 @@ Task<Result<Answer>> Resolver::lookup(std::string name) {
   co_return *question->answer;
 }
 
-std::vector<Result<Answer>> Resolver::lookup_now(const std::vector<std::string>& names, Duration wait_max) {
-  std::vector<std::shared_ptr<Question>> questions;
-  for (const std::string& name : names) questions.push_back(ask(name));
+Task<Result<Answer>> Resolver::lookup(std::string name) { return answered(ask(name)); }
+Task<Result<SrvTargets>> Resolver::targets(std::string name) { return answered(ask_targets(name)); }
+
+template <class T>
+std::vector<Result<T>> Resolver::answered_now(const std::vector<std::shared_ptr<Question<T>>>& questions, Duration wait_max) {
   Instant end = SteadyClock::now() + wait_max;
   auto open = [&questions] { return std::any_of(questions.begin(), questions.end(), [](const auto& one) { return !one->answer; }); };
   while (open() && SteadyClock::now() < end) library_->process(look_every);
-  std::vector<Result<Answer>> answers;
-  for (const std::shared_ptr<Question>& question : questions)
-    answers.push_back(question->answer ? *question->answer : Result<Answer>(failed(question->name, ARES_ETIMEOUT)));
+  std::vector<Result<T>> answers;
+  for (const auto& question : questions)
+    answers.push_back(question->answer ? *question->answer : Result<T>(failed(question->name, ARES_ETIMEOUT)));
   return answers;
+}
+
+std::vector<Result<Answer>> Resolver::lookup_now(const std::vector<std::string>& names, Duration wait_max) {
+  std::vector<std::shared_ptr<Question<Answer>>> questions;
+  for (const std::string& name : names) questions.push_back(ask(name));
+  return answered_now(questions, wait_max);
+}
+
+std::vector<Result<SrvTargets>> Resolver::targets_now(const std::vector<std::string>& names, Duration wait_max) {
+  std::vector<std::shared_ptr<Question<SrvTargets>>> questions;
+  for (const std::string& name : names) questions.push_back(ask_targets(name));
+  return answered_now(questions, wait_max);
 }
 
 }  // namespace portloom::upstream

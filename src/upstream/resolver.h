@@ -12,6 +12,7 @@
 #include "base/duration.h"
 #include "base/error.h"
 #include "io/address.h"
+#include "upstream/srv_records.h"
 
 namespace portloom::upstream {
 
@@ -26,6 +27,8 @@ class Lookup {
   virtual ~Lookup() = default;
   // Code::no_endpoint: the name does not exist or has no address, says whoever must know. Code::unavailable: nobody could say.
   virtual Task<Result<Answer>> lookup(std::string name) = 0;
+  // The SRV records of a name, in the same way.
+  virtual Task<Result<SrvTargets>> targets(std::string name) = 0;
 };
 
 class Resolver final : public Lookup {
@@ -33,15 +36,23 @@ class Resolver final : public Lookup {
   // `servers`: host:port each; none: those of /etc/resolv.conf. Code::invalid when one cannot be used.
   static Result<std::unique_ptr<Resolver>> make(const std::vector<std::string>& servers);
   ~Resolver() override;
-  Task<Result<Answer>> lookup(std::string name) override;
+  [[clang::coro_wrapper]] Task<Result<Answer>> lookup(std::string name) override;
+  [[clang::coro_wrapper]] Task<Result<SrvTargets>> targets(std::string name) override;
   // The same for many at once, without a loop: waits at most so long. By name.
   std::vector<Result<Answer>> lookup_now(const std::vector<std::string>& names, Duration wait_max);
+  std::vector<Result<SrvTargets>> targets_now(const std::vector<std::string>& names, Duration wait_max);
 
  private:
   struct Library;
+  template <class T>
   struct Question;
   explicit Resolver(std::unique_ptr<Library> library);
-  std::shared_ptr<Question> ask(const std::string& name);
+  std::shared_ptr<Question<Answer>> ask(const std::string& name);
+  std::shared_ptr<Question<SrvTargets>> ask_targets(const std::string& name);
+  template <class T>
+  Task<Result<T>> answered(std::shared_ptr<Question<T>> question);
+  template <class T>
+  std::vector<Result<T>> answered_now(const std::vector<std::shared_ptr<Question<T>>>& questions, Duration wait_max);
 
   std::unique_ptr<Library> library_;
 };

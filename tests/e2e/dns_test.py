@@ -14,7 +14,7 @@ import urllib.request
 
 from gateway import GatewayTest, free_port, needs, ok, until
 
-A, CNAME, AAAA = 1, 5, 28
+A, CNAME, AAAA, SRV = 1, 5, 28, 33
 NOERROR, SERVFAIL, NXDOMAIN = 0, 2, 3
 
 
@@ -59,6 +59,9 @@ class Names:
             owner = owner[0] if owner else name
             if kind_of == CNAME:
                 records.append(record(owner, CNAME, encoded(text)))
+            elif kind_of == kind == SRV:
+                priority, weight, port, host = text
+                records.append(record(owner, SRV, struct.pack(">HHH", priority, weight, port) + encoded(host)))
             elif kind_of == kind:
                 records.append(record(owner, kind, socket.inet_pton(socket.AF_INET if kind == A else socket.AF_INET6, text)))
         body = b"".join(records)
@@ -92,7 +95,7 @@ class Names:
         self.tcp.close()
 
 
-class Dns(GatewayTest):
+class DnsTest(GatewayTest):
     def places(self, *hosts):
         self.port = free_port()
         return [self.origin(ok(host), port=self.port, host=host) for host in hosts]
@@ -122,6 +125,8 @@ class Dns(GatewayTest):
         with urllib.request.urlopen("http://%s:%d/status" % gateway.addresses["admin"]) as page:
             return json.load(page)["endpoints"]["origin"]
 
+
+class HostNamesTest(DnsTest):
     def test_every_address_is_used_and_a_change_reaches_all_workers(self):
         self.places("127.0.0.1", "127.0.0.2", "127.0.0.3", "::1")
         names = self.names({"svc.test": (NOERROR, [(A, "127.0.0.1"), (A, "127.0.0.2"), (AAAA, "::1")])})
@@ -222,6 +227,79 @@ class Dns(GatewayTest):
         names = self.names({})
         gateway = self.gateway_for(names.port, name="localhost")
         self.assertIn("127.0.0.1", self.asked(gateway))
+
+
+class SrvTest(DnsTest):
+    def serving(self, port, keep_stale="1h"):
+        return self.gateway(f"""
+            version: 1
+            listeners: {{edge: {{address: "127.0.0.1:0", to: origin}}}}
+            services: {{origin: {{dns: {{srv: _http._tcp.svc.test}}, balance: round_robin}}}}
+            discovery: {{dns: {{servers: ["127.0.0.1:{port}"], keep_stale: {keep_stale}}}}}
+            admin: {{address: "127.0.0.1:0"}}
+        """)
+
+    def origins(self, *names):
+        return [self.origin(ok(name)) for name in names]
+
+    def test_ports_weights_and_priorities_count_and_changes_arrive(self):
+        one, two, three = self.origins("one", "two", "three")
+        names = self.names({"a.test": (NOERROR, [(A, "127.0.0.1")]), "b.test": (NOERROR, [(A, "127.0.0.1")]), "_http._tcp.svc.test": (
+            NOERROR, [(SRV, (1, 90, one.port, "a.test")), (SRV, (1, 10, two.port, "b.test")), (SRV, (2, 50, three.port, "a.test"))])})
+        gateway = self.serving(names.port)
+        self.assertEqual(self.asked(gateway, 200), {"one", "two"})
+        self.assertGreater(len(one.requests), 4 * len(two.requests))
+        self.assertEqual({place["srv"] for place in self.status(gateway)}, {"_http._tcp.svc.test"})
+        names.zone["_http._tcp.svc.test"] = (NOERROR, [(SRV, (2, 50, three.port, "c.test")), (SRV, (1, 0, 9, "missing.test"))])
+        names.zone["c.test"] = (NOERROR, [(A, "127.0.0.1")])
+        seen = []
+        self.assertTrue(until(lambda: seen.append(self.asked(gateway, 5)) or seen[-1] == {"three"}))
+        self.assertFalse(any(None in places for places in seen))  # nothing failed on the way
+
+    def test_the_last_answer_is_kept_and_a_denied_name_is_given_up(self):
+        one, = self.origins("one")
+        good = (NOERROR, [(SRV, (1, 0, one.port, "a.test"))])
+        names = self.names({"a.test": (NOERROR, [(A, "127.0.0.1")]), "_http._tcp.svc.test": good})
+        gateway = self.serving(names.port)
+        names.zone["_http._tcp.svc.test"] = (SERVFAIL, [])
+        self.assertTrue(until(lambda: "srv_error" in self.status(gateway)[0], 20))
+        self.assertEqual(self.asked(gateway), {"one"})
+        names.zone["_http._tcp.svc.test"] = good
+        self.assertTrue(until(lambda: "srv_error" not in self.status(gateway)[0], 20))
+        names.zone["_http._tcp.svc.test"] = (NXDOMAIN, [])
+        self.assertTrue(until(lambda: self.asked(gateway, 2) == {None}, 20))
+
+    def test_an_answer_too_large_for_a_datagram_and_one_that_loops(self):
+        origins = self.origins(*(str(number) for number in range(40)))
+        names = self.names({"a.test": (NOERROR, [(A, "127.0.0.1")]), "_http._tcp.svc.test": (
+            NOERROR, [(SRV, (1, 1, origin.port, "a.test")) for origin in origins])})
+        gateway = self.serving(names.port)
+        self.assertEqual(self.asked(gateway, 120), {str(number) for number in range(40)})
+        names.zone["_http._tcp.svc.test"] = (NOERROR, [(CNAME, "b.test", "_http._tcp.svc.test"), (CNAME, "_http._tcp.svc.test", "b.test")])
+        self.assertTrue(until(lambda: self.asked(gateway, 2) == {None}, 20))  # as if it had none
+
+    @needs("dnsmasq")
+    def test_with_dnsmasq(self):
+        one, two = self.origins("one", "two")
+        port = free_port()
+        self.start("dnsmasq", "--keep-in-foreground", "--user=root", f"--port={port}", "--listen-address=127.0.0.1", "--bind-interfaces", "--no-resolv",
+                   "--no-hosts", "--local-ttl=1", "--pid-file", "--conf-file=/dev/null", "--host-record=a.test,127.0.0.1",
+                   f"--srv-host=_http._tcp.svc.test,a.test,{one.port},1,3", f"--srv-host=_http._tcp.svc.test,a.test,{two.port},1,1")
+        gateway = self.serving(port)
+        self.assertTrue(until(lambda: self.asked(gateway, 8) == {"one", "two"}, 20))
+        weights = {place["address"]: place["weight"] for place in self.status(gateway)}
+        self.assertEqual(weights, {one.address: 1000, two.address: 333})
+
+    def test_a_name_and_a_port(self):
+        self.places("127.0.0.1")
+        names = self.names({"svc.test": (NOERROR, [(A, "127.0.0.1")])})
+        gateway = self.gateway(f"""
+            version: 1
+            listeners: {{edge: {{address: "127.0.0.1:0", to: origin}}}}
+            services: {{origin: {{dns: "svc.test:{self.port}"}}}}
+            discovery: {{dns: {{servers: ["127.0.0.1:{names.port}"]}}}}
+        """)
+        self.assertEqual(self.asked(gateway), {"127.0.0.1"})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ import time
 import unittest
 
 from authority import Authority
-from gateway import PROGRAM, GatewayTest, free_port, ok, until
+from gateway import PROGRAM, free_port, ok, until
+from registering import INSTANCE, RegisteringTest
 
 SERVING = """
 version: 1
@@ -23,29 +24,8 @@ admin: {address: "127.0.0.1:0"}
 discovery: {registry: {%s}}
 """
 
-# An instance as a team would write it: says its name, ends with the signal's number where it is told to.
-INSTANCE = """
-import http.server, signal, sys
-class Answer(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(sys.argv[2])))
-        self.end_headers()
-        self.wfile.write(sys.argv[2].encode())
-    def log_message(self, *ignored):
-        pass
-def end(number, frame):
-    print("signal", number, flush=True)
-    if number != signal.SIGUSR1:
-        sys.exit(number)
-for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-    signal.signal(number, end)
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
-"""
 
-
-class RegistryTest(GatewayTest):
+class RegistryTest(RegisteringTest):
     def serving(self, more="", **options):
         return self.gateway(SERVING % ('address: "127.0.0.1:0"' + more), **options)
 
@@ -77,24 +57,8 @@ class RegistryTest(GatewayTest):
         return json.loads(self.ask(gateway, "GET", f"/v1/services/{service}")[1])["instances"]
 
     def register(self, gateway, port, name="one", *more, token=None):
-        environment = dict(os.environ)
-        if token:
-            environment["PORTLOOM_REGISTRY_TOKEN"] = token
-        command = [PROGRAM, "register", "orders", "--port", str(port), "--registry", "http://%s:%d" % gateway.addresses["registry"],
-                   "--ttl", "2s", "--drain", "200ms", *more, "--", sys.executable, "-c", INSTANCE, str(port), name]
-        return self.group(*command, stdout=subprocess.PIPE, env=environment)
-
-    def group(self, *command, **options):
-        """Another program with all that it starts: a command goes on when `portloom register` is killed."""
-        process = self.start(*command, start_new_session=True, stderr=subprocess.DEVNULL, **options)
-
-        def end():
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        self.addCleanup(end)
-        return process
+        variables = {"PORTLOOM_REGISTRY_TOKEN": token} if token else {}
+        return self.register_instance(port, name, "--registry", "http://%s:%d" % gateway.addresses["registry"], *more, **variables)
 
 
 class OwnRegistryTest(RegistryTest):
