@@ -4,11 +4,13 @@
 // messages by a thread that does nothing else.
 #include "app/register.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <sstream>
 #include <thread>
@@ -17,15 +19,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "app/enrolment.h"
 #include "app/gateway.h"
 #include "app/host_names.h"
 #include "async/race.h"
 #include "async/scope.h"
 #include "base/random.h"
 #include "base/text.h"
-#include "config/registry.h"
+#include "config/etcd.h"
 #include "data/json.h"
-#include "discovery/instance.h"
 
 namespace portloom::app {
 namespace {
@@ -35,6 +37,7 @@ constexpr int exit_internal = 70;
 constexpr int exit_not_started = 127;  // as a shell has it
 constexpr Duration look_every = 50ms;  // whether the command listens
 constexpr Duration answer_max = 5s;
+constexpr Duration etcd_answer_max = 1s;  // of one member: another one has to have its time too
 constexpr Duration farewell_max = 2s;
 constexpr Duration again_first = 250ms;
 constexpr Duration again_most = 5s;
@@ -57,21 +60,14 @@ std::string made_id(uint16_t port) {
   return (id.empty() ? "instance" : id) + "-" + std::to_string(port) + "-" + chance.str();
 }
 
-// The value of a text member of an answer of ours; empty when it is not there.
-std::string text_member(std::string_view json, std::string_view name) {
-  std::string key = "\"" + std::string(name) + "\":\"";
-  size_t at = json.find(key);
-  if (at == std::string_view::npos) return {};
-  at += key.size();
-  return std::string(json.substr(at, json.find('"', at) - at));
-}
-
 class Companion {
  public:
-  Companion(const RegisterSettings& settings, std::string token, Duration ttl, Duration drain)
-      : settings_(settings), token_(std::move(token)), ttl_(ttl), drain_(drain) {}
+  using Enrol = std::function<std::unique_ptr<Enrolment>(http::Names& names)>;
+  // `own`: where the command listens.
+  Companion(const RegisterSettings& settings, io::Address own, Duration ttl, Duration drain)
+      : settings_(settings), own_(std::move(own)), ttl_(ttl), drain_(drain) {}
 
-  int run(std::shared_ptr<io::TlsClientContext> tls) {
+  int run(const Enrol& enrol) {
     signals_ = handled_signals();
     ::pthread_sigmask(SIG_BLOCK, &signals_, &inherited_);
     std::signal(SIGPIPE, SIG_IGN);
@@ -85,13 +81,13 @@ class Companion {
     loop_ = std::move(*loop);
     Agenda::make_current(loop_.get());
     names_.use(std::move(*resolver));
-    fetcher_ = std::make_unique<http::Fetcher>(*http::Origin::parse(settings_.registry), names_, std::move(tls));
+    enrolment_ = enrol(names_);
     watch_signals();
     scope_.spawn(work, this);
     while (!over_) loop_->turn(1s);
     scope_.cancel();
     ending_.cancel();
-    fetcher_.reset();
+    enrolment_.reset();
     Agenda::make_current(nullptr);
     return status_;
   }
@@ -154,53 +150,35 @@ class Companion {
     ending_.spawn(drain, this, signal);
   }
 
-  http::Fetcher::Question question(std::string method, std::string_view verb) const {
-    http::Fetcher::Question asked;
-    asked.method = std::move(method);
-    asked.target = "/v1/services/" + settings_.service + "/" + settings_.id + std::string(verb);
-    if (!token_.empty()) asked.fields.emplace_back("Authorization", "Bearer " + token_);
-    if (!lease_.empty()) asked.fields.emplace_back("Lease", lease_);
-    return asked;
-  }
-
-  http::Fetcher::Question registration(bool draining) const {
-    http::Fetcher::Question asked = question("PUT", "");
-    data::JsonWriter json(asked.body);
-    json.begin_object().member("port", settings_.port).member("weight", settings_.weight).member("ttl", format_duration(ttl_));
-    if (!address_.empty()) json.member("address", address_);
-    if (!settings_.zone.empty()) json.member("zone", settings_.zone);
-    if (!settings_.version.empty()) json.member("version", settings_.version);
-    if (!settings_.metadata.empty()) json.key("metadata").raw(settings_.metadata);
-    if (draining) json.member("state", "draining");
-    json.end_object();
-    return asked;
-  }
-
   // Says it once, until it is another or all is well again.
   void complain(const std::string& what) {
     if (what == complaint_) return;
     complaint_ = what;
-    say(what.empty() ? "portloom: the registry answers again" : "portloom: the registry at " + settings_.registry + ": " + what);
+    say("portloom: " + enrolment_->where() + (what.empty() ? " answers again" : ": " + what));
   }
 
-  static std::string what_is_wrong(const Result<http::Fetcher::Answer>& answer) {
-    if (!answer) return answer.error().detail.empty() ? std::string(name_of(answer.error().code)) : answer.error().detail;
-    std::string detail = text_member(answer->body, "detail");
-    return std::to_string(answer->status) + (detail.empty() ? "" : " " + detail);
+  // What came of a step, within its time.
+  template <class T>
+  static std::string what_is_wrong(const std::optional<Result<T>>& outcome) {
+    if (!outcome) return "does not answer in time";
+    if (*outcome) return {};
+    const Error& error = outcome->error();
+    return error.detail.empty() ? std::string(name_of(error.code)) : error.detail;
   }
 
   static Task<void> work(Companion* self) {
-    io::Address own = io::Address::loopback(self->settings_.port);
-    if (!self->settings_.address.empty()) own = address_of(self->settings_.address, self->settings_.port);
     while (true) {
-      std::optional<Result<io::Socket>> socket = co_await before(Agenda::current().now() + 1s, io::connect(own));
+      std::optional<Result<io::Socket>> socket = co_await before(Agenda::current().now() + 1s, io::connect(self->own_));
       if (socket && *socket) break;
       co_await sleep_for(look_every);
     }
     Duration pause = again_first;
     while (true) {
-      bool registered = co_await self->enter();
-      if (registered) {
+      self->entering_ = true;
+      std::optional<Result<void>> entered = co_await before(Agenda::current().now() + answer_max, self->enrolment_->enter(false));
+      self->complain(what_is_wrong(entered));
+      if (entered && *entered) {
+        say("portloom: registered " + self->settings_.service + "/" + self->settings_.id + " at " + self->enrolment_->where());
         pause = again_first;
         co_await self->beat();
         continue;
@@ -210,66 +188,34 @@ class Companion {
     }
   }
 
-  static io::Address address_of(const std::string& host, uint16_t port) {
-    std::optional<io::Address> address = io::Address::parse((host.find(':') == std::string::npos ? host : "[" + host + "]") + ":1");
-    return address ? address->with_port(port) : io::Address::loopback(port);
-  }
-
-  Task<bool> enter() {
-    if (address_.empty()) {  // ours as the registry is reached: it may be behind somebody whose address it would see
-      Result<http::Fetcher::Answer> ignored = co_await fetcher_->ask(question("GET", ""), Agenda::current().now() + answer_max);
-      address_ = settings_.address.empty() ? fetcher_->local_host() : settings_.address;
-    }
-    entering_ = true;
-    Result<http::Fetcher::Answer> answer = co_await fetcher_->ask(registration(false), Agenda::current().now() + answer_max);
-    bool good = answer && (answer->status == 200 || answer->status == 201);
-    complain(good ? std::string() : what_is_wrong(answer));
-    if (!good) co_return false;
-    lease_ = text_member(answer->body, "lease");
-    say("portloom: registered " + settings_.service + "/" + settings_.id + " at " + settings_.registry);
-    co_return true;
-  }
-
   // Until the lease is no more.
   Task<void> beat() {
     Duration pause = ttl_ / 3;
     while (true) {
       co_await sleep_for(pause - Duration(static_cast<int64_t>(random_.below(static_cast<uint64_t>(pause.count() / 5)))));
-      Result<http::Fetcher::Answer> answer =
-          co_await fetcher_->ask(question("POST", "/heartbeat"), Agenda::current().now() + std::min(answer_max, ttl_));
-      bool good = answer && answer->status == 204;
-      complain(good ? std::string() : what_is_wrong(answer));
-      bool lost = answer && (answer->status == 403 || answer->status == 404);
-      if (lost) {
-        lease_.clear();
-        co_return;
-      }
-      pause = good ? ttl_ / 3 : std::min(ttl_ / 3, again_most);
+      std::optional<Result<bool>> renewed = co_await before(Agenda::current().now() + std::min(answer_max, ttl_), enrolment_->renew());
+      complain(what_is_wrong(renewed));
+      bool answered = renewed && *renewed;
+      if (answered && !**renewed) co_return;
+      pause = answered ? ttl_ / 3 : std::min(ttl_ / 3, again_most);
     }
   }
 
   static Task<void> drain(Companion* self, int signal) {
     if (self->entering_) {
-      Instant until = Agenda::current().now() + farewell_max;
-      // Without a lease an answer is still on its way: registering again from the same place takes it over.
-      http::Fetcher::Question asked = self->lease_.empty() ? self->registration(true) : self->question("POST", "/drain");
-      Result<http::Fetcher::Answer> answer = co_await self->fetcher_->ask(std::move(asked), until);
-      if (answer && self->lease_.empty()) self->lease_ = text_member(answer->body, "lease");
-      if (answer && answer->status < 300) co_await sleep_for(self->drain_);
+      std::optional<Result<void>> drained = co_await before(Agenda::current().now() + farewell_max, self->enrolment_->drain());
+      if (drained && *drained) co_await sleep_for(self->drain_);
     }
     ::kill(self->child_, signal);
   }
 
   static Task<void> leave(Companion* self) {
-    if (!self->lease_.empty()) {
-      Result<http::Fetcher::Answer> ignored =
-          co_await self->fetcher_->ask(self->question("DELETE", ""), Agenda::current().now() + farewell_max);
-    }
+    std::optional<Result<void>> ignored = co_await before(Agenda::current().now() + farewell_max, self->enrolment_->leave());
     self->over_ = true;
   }
 
   const RegisterSettings& settings_;
-  std::string token_;
+  io::Address own_;
   Duration ttl_;
   Duration drain_;
   sigset_t signals_{};
@@ -277,12 +223,10 @@ class Companion {
   pid_t child_ = -1;
   std::unique_ptr<io::Loop> loop_;
   HostNames names_;
-  std::unique_ptr<http::Fetcher> fetcher_;
+  std::unique_ptr<Enrolment> enrolment_;
   Random random_{random_seed()};
-  std::string address_;
-  std::string lease_;
   std::string complaint_;
-  bool entering_ = false;     // the registry may know of it
+  bool entering_ = false;     // others may know of it
   bool told_to_end_ = false;  // by a signal
   bool ended_ = false;        // the command
   bool over_ = false;
@@ -304,16 +248,49 @@ std::optional<std::string> read_file(const std::string& path) {
   return text.str();
 }
 
+// A secret's text: of the file, or of the variable where no file is named. Empty: neither is there; none: the file cannot be read.
+std::optional<std::string> secret_of(const std::string& file, const char* variable) {
+  std::string secret;
+  if (const char* from_environment = std::getenv(variable)) secret = from_environment;
+  ::unsetenv(variable);  // the command has no use for it
+  if (!file.empty()) {
+    std::optional<std::string> text = read_file(file);
+    if (!text) return std::nullopt;
+    secret = std::move(*text);
+  }
+  while (secret.ends_with('\n') || secret.ends_with('\r')) secret.pop_back();
+  return secret;
+}
+
+// Null: in plain text.
+Result<std::shared_ptr<io::TlsClientContext>> tls_of(const RegisterSettings& settings, bool secure) {
+  if (!secure) return std::shared_ptr<io::TlsClientContext>();
+  auto unreadable = [](const std::string& file) { return failure(Code::invalid, Side::gateway, "cannot read " + file); };
+  std::optional<std::string> pem = settings.ca.empty() ? std::string() : read_file(settings.ca);
+  if (!pem) return unreadable(settings.ca);
+  auto authorities = settings.ca.empty() ? io::system_authorities() : io::parse_authorities(*pem);
+  if (!authorities) return std::unexpected(authorities.error());
+  auto material = std::make_shared<io::TlsClientMaterial>();
+  material->authorities = *authorities;
+  return io::TlsClientContext::make(material);
+}
+
 }  // namespace
 
 Registration::Registration(CLI::App& app) {
   verb_ = app.add_subcommand("register", "Run a command and register it as an instance of a service while it lives.");
   verb_->footer(
       "Examples:\n  portloom register orders --port 8081 -- ./orders --listen 8081\n  portloom register orders --port 8081 --registry "
-      "https://control.internal:9910 --zone eu-1 -- ./orders");
+      "https://control.internal:9910 --zone eu-1 -- ./orders\n  portloom register orders --port 8081 --etcd "
+      "http://etcd-1:2379,http://etcd-2:2379 -- "
+      "./orders");
   verb_->add_option("NAME", settings_.service, "the service's name")->required();
   verb_->add_option("--port", settings_.port, "the port that the command listens on")->required();
   verb_->add_option("--registry", settings_.registry, "http(s)://host[:port]; http://127.0.0.1:9910 unless said");
+  verb_->add_option("--etcd", settings_.etcd, "instead: members of an etcd cluster, http(s)://host:port, several with commas")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  verb_->add_option("--etcd-path", settings_.etcd_path, "where services are in etcd: its key is PATH/NAME/ID; /services unless said");
   verb_->add_option("--address", settings_.address, "the IP address to register; ours, as the registry is reached, unless said");
   verb_->add_option("--id", settings_.id, "the instance's id; made unless said");
   verb_->add_option("--zone", settings_.zone, "where it runs");
@@ -323,7 +300,9 @@ Registration::Registration(CLI::App& app) {
   verb_->add_option("--ttl", settings_.ttl, "how long its lease lasts without a heartbeat; 15s unless said");
   verb_->add_option("--drain", settings_.drain, "from \"draining\" until the command is told to end; 1s unless said");
   verb_->add_option("--token-file", settings_.token_file, "what the registry wants to be shown; $PORTLOOM_REGISTRY_TOKEN unless said");
-  verb_->add_option("--ca", settings_.ca, "authorities for an https registry, PEM; the system's unless said");
+  verb_->add_option("--username", settings_.username, "who logs in at etcd");
+  verb_->add_option("--password-file", settings_.password_file, "the user's password; $PORTLOOM_ETCD_PASSWORD unless said");
+  verb_->add_option("--ca", settings_.ca, "authorities for https, PEM; the system's unless said");
   verb_->add_option("COMMAND", settings_.command, "the command and its arguments, behind --")->required();
 }
 
@@ -332,7 +311,11 @@ std::optional<int> Registration::run() const {
   RegisterSettings settings = settings_;
   if (settings.id.empty()) settings.id = made_id(settings.port);
   if (!config::is_name(settings.service) || !config::is_name(settings.id)) return refuse("NAME and --id are letters, digits, _ - and .");
-  if (!config::is_origin(settings.registry)) return refuse("--registry takes http(s)://host[:port], found " + settings.registry);
+  std::vector<std::string> origins = settings.etcd.empty() ? std::vector{settings.registry} : settings.etcd;
+  for (const std::string& origin : origins)
+    if (!config::is_origin(origin))
+      return refuse((settings.etcd.empty() ? "--registry" : "--etcd") + std::string(" takes http(s)://host[:port], found ") + origin);
+  if (!config::is_etcd_path(settings.etcd_path)) return refuse("--etcd-path takes a path such as /services, found " + settings.etcd_path);
   std::optional<Duration> ttl = parse_duration(settings.ttl);
   std::optional<Duration> drain = parse_duration(settings.drain);
   if (!ttl || *ttl < discovery::ttl_least || *ttl > discovery::ttl_most)
@@ -349,28 +332,24 @@ std::optional<int> Registration::run() const {
   json.end_object();
   std::expected<discovery::Registration, std::string> read = discovery::read_registration(body);
   if (!read) return refuse(read.error());
-  std::string token;
-  if (const char* from_environment = std::getenv("PORTLOOM_REGISTRY_TOKEN")) token = from_environment;
-  if (!settings.token_file.empty()) {
-    std::optional<std::string> text = read_file(settings.token_file);
-    if (!text) return refuse("cannot read " + settings.token_file);
-    token = std::move(*text);
-  }
-  while (!token.empty() && (token.back() == '\n' || token.back() == '\r')) token.pop_back();
-  std::shared_ptr<io::TlsClientContext> tls;
-  if (settings.registry.starts_with("https://")) {
-    std::optional<std::string> pem = settings.ca.empty() ? std::string() : read_file(settings.ca);
-    if (!pem) return refuse("cannot read " + settings.ca);
-    auto authorities = settings.ca.empty() ? io::system_authorities() : io::parse_authorities(*pem);
-    if (!authorities) return refuse(authorities.error().detail);
-    auto material = std::make_shared<io::TlsClientMaterial>();
-    material->authorities = *authorities;
-    auto made = io::TlsClientContext::make(material);
-    if (!made) return refuse(made.error().detail);
-    tls = std::move(*made);
-  }
-  ::unsetenv("PORTLOOM_REGISTRY_TOKEN");  // the command has no use for it
-  return Companion(settings, std::move(token), *ttl, *drain).run(std::move(tls));
+  std::optional<std::string> token = secret_of(settings.token_file, "PORTLOOM_REGISTRY_TOKEN");
+  if (!token) return refuse("cannot read " + settings.token_file);
+  std::optional<std::string> password = secret_of(settings.password_file, "PORTLOOM_ETCD_PASSWORD");
+  if (!password) return refuse("cannot read " + settings.password_file);
+  if (settings.username.empty() != password->empty() && !settings.etcd.empty())
+    return refuse("a user of etcd has --username and a password (--password-file or $PORTLOOM_ETCD_PASSWORD)");
+  bool secure = std::ranges::any_of(origins, [](const std::string& one) { return one.starts_with("https://"); });
+  Result<std::shared_ptr<io::TlsClientContext>> tls = tls_of(settings, secure);
+  if (!tls) return refuse(tls.error().detail);
+  Enrolment::Who who{settings.service, std::move(read->instance), read->has_address, *ttl};
+  who.instance.id = settings.id;
+  io::Address own = who.instance.address;
+  return Companion(settings, own, *ttl, *drain).run([&](http::Names& names) {
+    if (settings.etcd.empty()) return enrol_in_registry(std::move(who), settings.registry, std::move(*token), names, *tls);
+    discovery::EtcdClient::Settings client{
+        .endpoints = settings.etcd, .user = settings.username, .password = std::move(*password), .answer_max = etcd_answer_max};
+    return enrol_in_etcd(std::move(who), std::move(client), settings.etcd_path, names, *tls);
+  });
 }
 
 }  // namespace portloom::app

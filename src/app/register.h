@@ -19,16 +19,20 @@ struct RegisterSettings {
   std::string service;
   uint16_t port = 0;
   std::string registry = "http://127.0.0.1:9910";
-  std::string address;  // empty: ours, as we reach the registry
+  std::vector<std::string> etcd;  // in its place, where there are any
+  std::string etcd_path = "/services";
+  std::string address;  // empty: ours, as we reach the registry, or etcd
   std::string id;       // empty: made from the host's name, the port and chance
   std::string zone;
   std::string version;
   std::string metadata;  // a JSON object; empty: none
   uint32_t weight = 1;
   std::string ttl = "15s";
-  std::string drain = "1s";  // from "draining" until the command is told to end
-  std::string token_file;    // empty: $PORTLOOM_REGISTRY_TOKEN, if that is there
-  std::string ca;            // of an https registry; empty: the system's
+  std::string drain = "1s";   // from "draining" until the command is told to end
+  std::string token_file;     // empty: $PORTLOOM_REGISTRY_TOKEN, if that is there
+  std::string username;       // of etcd; empty: nobody logs in
+  std::string password_file;  // empty: $PORTLOOM_ETCD_PASSWORD, if that is there
+  std::string ca;             // for https; empty: the system's
   std::vector<std::string> command;
 };
 
