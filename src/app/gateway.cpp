@@ -174,6 +174,7 @@ Result<void> Gateway::start_workers() {
   if (Result<void> opened = open_ports(*blueprint_, ports); !opened) return opened;
   binds_ = ports.binds;
   for (auto& worker : workers_) worker->adopt({blueprint_, ports, labels, log_.get()}, states_);
+  ::malloc_trim(0);  // what it took to read a large configuration, while there is no request that would wait for it
   return {};
 }
 
