@@ -75,8 +75,11 @@ def read_by_node(texts: list[str]) -> list[object] | None:
     return json.loads(ran.stdout)
 
 
-def make_certificates(folder: Path, text: str) -> None:
-    """The files that a configuration names as certs/NAME.pem and certs/NAME.key."""
+def make_files(folder: Path, text: str) -> None:
+    """The files that a configuration names as certs/NAME.pem, certs/NAME.key and secrets/NAME."""
+    for name in re.findall(r"\bsecrets/([\w-]+)", text):
+        (folder / "secrets").mkdir(exist_ok=True)
+        (folder / "secrets" / name).write_text("0123456789abcdef" * 4)
     for name in re.findall(r"\bcerts/([\w-]+)\.pem", text):
         (folder / "certs").mkdir(exist_ok=True)
         pair = ["-keyout", folder / f"certs/{name}.key", "-out", folder / f"certs/{name}.pem"]
@@ -99,7 +102,7 @@ class Documents(unittest.TestCase):
         self.addCleanup(shutil.rmtree, folder, True)
         for place, text in documents():
             with self.subTest(place):
-                make_certificates(Path(folder), text)
+                make_files(Path(folder), text)
                 ran = subprocess.run([PORTLOOM, "check", "-"], input=text, capture_output=True, text=True, timeout=20, cwd=folder)
                 said = ran.stdout + ran.stderr
                 self.assertEqual(ran.returncode, 0, f"\n{place}\n{said}")
