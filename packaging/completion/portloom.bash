@@ -26,7 +26,7 @@ _portloom() {
     'key') words='new -h --help' ;;
     'key new') words='-h --help' ;;
     'demo') words='-h --help --port' ;;
-    'register') words='-h --help --port --registry --address --id --zone --instance-version --weight --metadata --ttl --drain --token-file --ca' ;;
+    'register') words='-h --help --port --registry --etcd --etcd-path --address --id --zone --instance-version --weight --metadata --ttl --drain --token-file --username --password-file --ca' ;;
     'completion') words='-h --help bash zsh' ;;
     'manual') words='-h --help' ;;
   esac
