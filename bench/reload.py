@@ -15,6 +15,8 @@ import subprocess
 import tempfile
 import time
 
+from rig.line import Line
+
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAM = os.environ.get("PORTLOOM") or os.path.join(TOP, "build/release/portloom")
 GOAL_MS = 30
@@ -40,23 +42,6 @@ async def origin(reader, writer):
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
         writer.close()
-
-
-class Line:
-    """One HTTP/1.1 connection, kept alive."""
-
-    def __init__(self, port):
-        self.port = port
-
-    async def open(self):
-        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
-        return self
-
-    async def ask(self, path):
-        self.writer.write(f"GET {path} HTTP/1.1\r\nHost: r\r\n\r\n".encode())
-        head = await self.reader.readuntil(b"\r\n\r\n")
-        length = int(re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)[1])
-        return int(head[9:12]), await self.reader.readexactly(length)
 
 
 class Gateway:
@@ -88,7 +73,7 @@ async def load(port, counts):
     line = await Line(port).open()
     while counts["running"]:
         try:
-            status, body = await line.ask("/load")
+            status, body = await line.ask("GET", "/load")
             counts["good" if (status, body) == (200, b"ok") else "failed"] += 1
         except (ConnectionError, asyncio.IncompleteReadError):
             counts["failed"] += 1
@@ -114,7 +99,7 @@ async def measure(folder, arguments):
     built, swapped, seen = [], [], []
 
     async def sees(line, turn):
-        while (await line.ask("/turn"))[1] != str(turn).encode():
+        while (await line.ask("GET", "/turn"))[1] != str(turn).encode():
             await asyncio.sleep(0.001)
 
     for turn in range(1, arguments.rounds + 1):

@@ -3,6 +3,8 @@
 // A plan with one entry, no routes and no policies.
 #include "app/door.h"
 
+#include "pipeline/single_plan.h"
+
 namespace portloom::app {
 
 Result<std::unique_ptr<ServiceDoor>> ServiceDoor::open(const io::Address& address, std::unique_ptr<pipeline::Service> service,
@@ -15,15 +17,7 @@ Result<std::unique_ptr<ServiceDoor>> ServiceDoor::open(const io::Address& addres
 ServiceDoor::ServiceDoor(std::unique_ptr<pipeline::Service> service, std::string name, const io::Address& configured, io::Listener listener,
                          uint64_t connections_max)
     : name_(std::move(name)), configured_(configured), admission_({.connections = connections_max}) {
-  auto snapshot = std::make_shared<pipeline::Snapshot>();
-  snapshot->table = *pipeline::RouteTable::compile({}, {});
-  snapshot->listeners = {name_};
-  plan_ = std::make_unique<pipeline::Plan>(std::move(snapshot));
-  auto entry = std::make_unique<pipeline::Entry>();
-  entry->chain = std::make_unique<pipeline::Chain>(std::vector<pipeline::Policy*>{}, *service);
-  entry->internal_errors = true;
-  plan_->owned_services.push_back(std::move(service));
-  plan_->entries.push_back(std::move(entry));
+  plan_ = pipeline::single_plan(std::move(service), name_);
   workplace_.plan = plan_.get();
   workplace_.admission = &admission_;
   workplace_.random = Random(random_seed());

@@ -9,6 +9,7 @@
 #include "policy/build.h"
 #include "policy/gradient.h"
 #include "policy/refusal.h"
+#include "policy/waiting.h"
 
 namespace portloom::policy {
 
@@ -27,10 +28,7 @@ struct Adaptive final : pipeline::Policy {
 
   Task<Response> call(Request& request, Next next) override {
     if (!line_.try_enter()) {
-      Instant begun = request.exchange.now();
-      bool entered = false;
-      if (state_->config.queue > 0) entered = co_await line_.enter(std::min(begun + state_->config.wait, request.deadline));
-      request.call.queue += request.exchange.now() - begun;
+      bool entered = co_await wait_in_line(&line_, &request, state_->config.queue > 0 ? state_->config.wait : Duration{});
       if (!entered) co_return refusal_.answer(request, Code::overloaded, Side::gateway);
     }
     auto permit = std::make_unique<Permit>(*this, request.exchange.now());

@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "pipeline/plan.h"
+#include "pipeline/single_plan.h"
 #include "server/server.h"
 
 namespace portloom::testing {
@@ -13,15 +13,7 @@ namespace portloom::testing {
 class ServiceAt {
  public:
   ServiceAt(std::unique_ptr<pipeline::Service> service, io::Address at) {
-    auto snapshot = std::make_shared<pipeline::Snapshot>();
-    snapshot->table = *pipeline::RouteTable::compile({}, {});
-    snapshot->listeners = {"door"};
-    plan_ = std::make_unique<pipeline::Plan>(std::move(snapshot));
-    auto entry = std::make_unique<pipeline::Entry>();
-    entry->chain = std::make_unique<pipeline::Chain>(std::vector<pipeline::Policy*>{}, *service);
-    entry->internal_errors = true;
-    plan_->owned_services.push_back(std::move(service));
-    plan_->entries.push_back(std::move(entry));
+    plan_ = pipeline::single_plan(std::move(service), "door");
     workplace_.plan = plan_.get();
     workplace_.admission = &admission_;
     server::Door door;
